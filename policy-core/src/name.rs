@@ -1,0 +1,177 @@
+//! Names out of the envelope and the DNS, in one canonical form so that they can be keys.
+
+use compact_str::CompactString;
+use std::fmt;
+
+/// Longest domain name kept, in octets (RFC 1035 section 2.3.4).
+const MAX_DOMAIN: usize = 255;
+/// Longest local part kept, in octets. RFC 5321 section 4.5.3.1.1 allows 64; VERP and SRS senders
+/// exceed it in practice, so the bound is the path limit of section 4.5.3.1.3.
+const MAX_LOCAL_PART: usize = 256;
+
+/// A domain name in lower case, as A-labels, without the trailing dot.
+///
+/// Not every value resolves: HELO names and claims are kept as the client wrote them, within RFC 1035's
+/// length and free of control characters and spaces.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DomainName(CompactString);
+
+impl DomainName {
+    /// Canonical form of `text`; `None` when nothing, too much, or something unprintable is left of it.
+    pub fn new(text: &str) -> Option<Self> {
+        let text = text.strip_suffix('.').unwrap_or(text);
+        if text.is_empty() || text.len() > MAX_DOMAIN {
+            return None;
+        }
+        if text.is_ascii() {
+            if !text.bytes().all(|b| b.is_ascii_graphic()) {
+                return None;
+            }
+            let mut name = CompactString::new(text);
+            name.make_ascii_lowercase();
+            return Some(Self(name));
+        }
+        let ascii = idna::domain_to_ascii(text).ok()?;
+        (!ascii.is_empty() && ascii.len() <= MAX_DOMAIN).then(|| Self(CompactString::new(ascii)))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The organisational domain by the public suffix list, or `None` for a bare suffix, a single label or
+    /// an address literal.
+    pub fn organisational(&self) -> Option<&str> {
+        if self.0.starts_with('[') || !self.0.contains('.') {
+            return None;
+        }
+        // psl answers for any text; a name it does not know falls under the list's default rule "*".
+        psl::domain_str(&self.0)
+    }
+}
+
+impl fmt::Display for DomainName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for DomainName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.0.as_str(), f)
+    }
+}
+
+/// A mailbox as the envelope names it (RFC 5321 section 4.1.2), unquoted: `local-part@domain`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Mailbox {
+    /// The local part as written; its case is kept.
+    pub local_part: CompactString,
+    /// The domain; `None` for a bare local part such as `postmaster`.
+    pub domain: Option<DomainName>,
+}
+
+impl Mailbox {
+    /// Reads `local@domain`, split at the last `@`, without angle brackets. `None` when the text is empty,
+    /// too long, or holds control characters; a domain that is no name at all leaves a bare local part.
+    pub fn new(text: &str) -> Option<Self> {
+        if text.is_empty()
+            || text.len() > MAX_LOCAL_PART + 1 + MAX_DOMAIN
+            || text.chars().any(char::is_control)
+        {
+            return None;
+        }
+        let (local_part, domain) = match text.rsplit_once('@') {
+            Some((local_part, domain)) => (local_part, DomainName::new(domain)),
+            None => (text, None),
+        };
+        (local_part.len() <= MAX_LOCAL_PART)
+            .then(|| Self { local_part: CompactString::new(local_part), domain })
+    }
+}
+
+impl fmt::Display for Mailbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.local_part)?;
+        match &self.domain {
+            Some(domain) => write!(f, "@{domain}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Mailbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<{self}>")
+    }
+}
+
+/// The reverse-path of MAIL FROM.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Sender {
+    /// `<>`: a bounce or another notice (RFC 5321 section 4.5.5).
+    Null,
+    /// A mailbox.
+    Mailbox(Mailbox),
+}
+
+impl Sender {
+    /// Reads the reverse-path without its brackets; empty text is the null sender, unreadable text `None`.
+    pub fn new(text: &str) -> Option<Self> {
+        if text.is_empty() { Some(Self::Null) } else { Mailbox::new(text).map(Self::Mailbox) }
+    }
+
+    /// The domain that the sender claims, if any.
+    pub fn domain(&self) -> Option<&DomainName> {
+        match self {
+            Self::Null => None,
+            Self::Mailbox(mailbox) => mailbox.domain.as_ref(),
+        }
+    }
+}
+
+impl fmt::Display for Sender {
+    /// As Postfix logs it: without brackets, empty for the null sender.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => Ok(()),
+            Self::Mailbox(mailbox) => mailbox.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn domain_names_are_canonical() {
+        assert_eq!(DomainName::new("Mail.Example.CO.UK.").unwrap().as_str(), "mail.example.co.uk");
+        assert_eq!(DomainName::new("bücher.example").unwrap().as_str(), "xn--bcher-kva.example");
+        assert_eq!(DomainName::new(""), None);
+        assert_eq!(DomainName::new("."), None);
+        assert_eq!(DomainName::new("a b"), None);
+        assert_eq!(DomainName::new(&"a".repeat(256)), None);
+    }
+
+    #[test]
+    fn organisational_domains_follow_the_public_suffix_list() {
+        let org = |s: &str| DomainName::new(s).unwrap().organisational().map(str::to_owned);
+        assert_eq!(org("mail.Example.CO.UK").as_deref(), Some("example.co.uk"));
+        assert_eq!(org("example.com").as_deref(), Some("example.com"));
+        assert_eq!(org("com"), None);
+        assert_eq!(org("[192.0.2.1]"), None);
+        assert_eq!(org("localhost"), None);
+    }
+
+    #[test]
+    fn mailboxes_split_at_the_last_at() {
+        let m = Mailbox::new("a@b@Dest.Example").unwrap();
+        assert_eq!((m.local_part.as_str(), m.domain.unwrap().as_str()), ("a@b", "dest.example"));
+        assert_eq!(Mailbox::new("postmaster").unwrap().domain, None);
+        assert_eq!(Mailbox::new("a b=c@src.example").unwrap().to_string(), "a b=c@src.example");
+        assert_eq!(Mailbox::new("a\n@src.example"), None);
+        assert_eq!(Sender::new(""), Some(Sender::Null));
+    }
+}

@@ -1,0 +1,1 @@
+//! The tempfail program as a library.

@@ -1,0 +1,2 @@
+//! The tempfail program.
+fn main() {}
