@@ -1,8 +1,35 @@
 //! Reputation, throttling and the verdict.
+//!
+//! Two doors: [`decide()`] answers whether mail may come in now, [`learn`] books what became of it. Between
+//! them lies [`State`], which outlives any [`policy::Policy`]. Nothing here reads a clock, opens a file or a
+//! socket, or writes a log: the moment is an argument, and what is found is returned.
 #![forbid(unsafe_code)]
 
+pub mod allowance;
 pub mod answer;
+mod decide;
+mod deferral;
 pub mod engine;
+pub mod evidence;
+mod explain;
 pub mod facts;
+#[cfg(test)]
+mod fixtures;
+pub mod identity;
+mod ledger;
 pub mod name;
+pub mod networks;
+pub mod outcome;
+pub mod policy;
+pub mod presentation;
+pub mod quota;
+mod session;
+pub mod standing;
+mod state;
+mod table;
 pub mod time;
+pub mod verdict;
+
+pub use decide::{Decision, decide, learn, report};
+pub use explain::{Explanation, KeyExplanation};
+pub use state::{MemoryShare, State, Usage};

@@ -40,6 +40,16 @@ impl DomainName {
         &self.0
     }
 
+    /// The name itself and every name that it lies below, the longest first.
+    pub fn and_parents(&self) -> impl Iterator<Item = Self> {
+        let mut next = Some(self.0.as_str());
+        std::iter::from_fn(move || {
+            let name = next?;
+            next = name.split_once('.').map(|(_, parent)| parent).filter(|parent| !parent.is_empty());
+            Some(Self(CompactString::new(name)))
+        })
+    }
+
     /// The organisational domain by the public suffix list, or `None` for a bare suffix, a single label or
     /// an address literal.
     pub fn organisational(&self) -> Option<&str> {

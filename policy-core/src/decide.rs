@@ -1,0 +1,256 @@
+//! The two doors: [`decide()`] and [`learn`], and [`report`] for what front ends see happen.
+//!
+//! The path from facts to verdict is `judge`: exemptions, gateways, standing, waits, allowance.
+
+use crate::allowance::{Debit, MAX_KEYS, PerHour};
+use crate::answer::Reply;
+use crate::deferral::{Contact, Question, WaitFor};
+use crate::engine::Report;
+use crate::facts::{Facts, Stage};
+use crate::identity::{Identities, Key};
+use crate::outcome::Outcome;
+use crate::policy::{Mode, Policy};
+use crate::quota::Lane;
+use crate::session::Session;
+use crate::standing::{Standing, Word};
+use crate::state::State;
+use crate::time::Timestamp;
+use crate::verdict::{self, Action, Reason, Scope, Verdict};
+use arrayvec::ArrayVec;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// When a client comes back that a gateway's domain refuses: nothing will have changed soon.
+const GATEWAY_RETRY: Duration = Duration::from_secs(3600);
+
+/// A verdict, and what to say of it.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    /// The verdict.
+    pub verdict: Arc<Verdict>,
+    /// The reply to write on the wire.
+    pub reply: Reply,
+    /// Whether the question was asked for the first time. A repeated one cost nothing and says nothing new.
+    pub first: bool,
+}
+
+/// May this mail come in now? One question of one front end, answered from what is remembered; both front
+/// ends hear the same of the same session.
+pub fn decide(policy: &Arc<Policy>, state: &State, facts: &Facts, now: Timestamp) -> Decision {
+    if policy.mode == Mode::Off {
+        return unjudged(state, Reason::Off);
+    }
+    let recipient = recipient_digest(state, facts);
+    let learn = |settled| state.settle(settled, now);
+    state.sessions.ask(&state.keyring, policy, facts, now, learn, |session| {
+        let policy = Arc::clone(&session.policy);
+        if policy.mode == Mode::Off {
+            return unjudged(state, Reason::Off);
+        }
+        if facts.stage < policy.reply_from {
+            return unjudged(state, Reason::Early);
+        }
+        let before = session.answered(facts, recipient);
+        let first = before.is_none();
+        let verdict = before.unwrap_or_else(|| Arc::new(judge(&policy, state, session, facts, now)));
+        let reply = verdict.reply(&policy, &facts.client);
+        if first {
+            session.note(facts, recipient, &verdict, reply != Reply::Accept);
+        }
+        Decision { verdict, reply, first }
+    })
+}
+
+/// Books what became of mail on its identities.
+pub fn learn(state: &State, identities: &Identities, outcome: Outcome, now: Timestamp) {
+    state.learn(identities, outcome, now);
+}
+
+/// Takes in what a front end saw happen.
+pub fn report(state: &State, report: &Report, now: Timestamp) {
+    let learn = |settled| state.settle(settled, now);
+    state.sessions.report(&state.keyring, &report.session, report.front_end, &report.event, now, learn);
+}
+
+fn unjudged(state: &State, reason: Reason) -> Decision {
+    let verdict = Arc::new(Verdict::accept(state.next_id(), reason));
+    Decision { verdict, reply: Reply::Accept, first: true }
+}
+
+/// From facts to verdict.
+fn judge(policy: &Policy, state: &State, session: &mut Session, facts: &Facts, now: Timestamp) -> Verdict {
+    let case = Case::new(policy, state, facts, now);
+    if let Some(exemption) = policy.exempt.exempt(facts) {
+        return case.accept(Reason::Exempt(exemption));
+    }
+    if policy.gateways.refuse(facts.client.address, facts.envelope.recipient.as_ref()) {
+        return case.defer(session, Reason::Gateway, Scope::Recipient, GATEWAY_RETRY);
+    }
+    if case.springs_trap(session) {
+        return case.accept(Reason::Spamtrap);
+    }
+    let standing = state.ledger.standing(&case.identities, now);
+    let reason = match case.wait(session, &standing) {
+        Ok(reason) => reason,
+        Err((reason, left)) => return case.defer(session, reason, Scope::Client, left).of(standing),
+    };
+    match case.reserve(session, &standing) {
+        Ok(()) => case.accept(reason).of(standing),
+        Err((reason, scope, retry_after)) => case.defer(session, reason, scope, retry_after).of(standing),
+    }
+}
+
+/// One question on its way to a verdict.
+struct Case<'a> {
+    policy: &'a Policy,
+    state: &'a State,
+    facts: &'a Facts,
+    identities: Arc<Identities>,
+    now: Timestamp,
+}
+
+impl<'a> Case<'a> {
+    fn new(policy: &'a Policy, state: &'a State, facts: &'a Facts, now: Timestamp) -> Self {
+        let identities = Arc::new(Identities::of(facts, &state.keyring));
+        Self { policy, state, facts, identities, now }
+    }
+
+    fn accept(&self, reason: Reason) -> Verdict {
+        let identities = Some(Arc::clone(&self.identities));
+        Verdict { identities, ..Verdict::accept(self.state.next_id(), reason) }
+    }
+
+    fn defer(&self, session: &Session, reason: Reason, scope: Scope, retry_after: Duration) -> Verdict {
+        Verdict {
+            action: Action::Defer,
+            scope,
+            code: verdict::code(self.policy.code, scope, session.has_accepted()),
+            retry_after: Some(retry_after),
+            ..self.accept(reason)
+        }
+    }
+
+    /// A spamtrap among the recipients is remembered once a transaction.
+    fn springs_trap(&self, session: &mut Session) -> bool {
+        let recipient = self.facts.envelope.recipient.as_ref().filter(|_| self.facts.stage == Stage::Rcpt);
+        let trap = recipient.is_some_and(|recipient| self.policy.spamtraps.contains(recipient));
+        if trap && !std::mem::replace(&mut session.transaction.trapped, true) {
+            self.state.learn(&self.identities, Outcome::Spamtrap, self.now);
+        }
+        trap
+    }
+
+    /// Whether the sender has to wait first: a suspicious stranger once, a Bad sender with each message. A
+    /// message that has been let in is past that.
+    fn wait(&self, session: &Session, standing: &Standing) -> Result<Reason, (Reason, Duration)> {
+        let waits = &self.policy.waits;
+        let (why, wait, reason) = match standing.word {
+            Word::Bad => (WaitFor::Reputation, waits.bad, Reason::Reputation),
+            Word::New if standing.probability > waits.suspicious => {
+                (WaitFor::FirstContact, waits.first_contact, Reason::FirstContact)
+            }
+            _ => return Ok(Reason::Allowed),
+        };
+        if wait.is_zero() || session.transaction.message_debited || self.facts.envelope.recipient.is_none() {
+            return Ok(Reason::Allowed);
+        }
+        let question = Question {
+            identities: &self.identities,
+            envelope: self.identities.sender ^ recipient_digest(self.state, self.facts),
+            why,
+            wait,
+            assume_return: self.policy.mode == Mode::Observe,
+        };
+        match self.state.deferrals.ask(&self.state.keyring, &question, self.now) {
+            Contact::Known => Ok(Reason::Allowed),
+            Contact::Returned { delay } => {
+                self.state.learn(&self.identities, Outcome::RetriedAsAsked, self.now);
+                Ok(Reason::Returned(delay))
+            }
+            Contact::Wait { left, storm } => {
+                if storm {
+                    self.state.learn(&self.identities, Outcome::RetryStorm, self.now);
+                }
+                Err((reason, left))
+            }
+        }
+    }
+
+    /// Debits what the question costs, from all keys or from none.
+    fn reserve(&self, session: &mut Session, standing: &Standing) -> Result<(), (Reason, Scope, Duration)> {
+        let debits = self.debits(standing);
+        let cost = self.cost(session);
+        let open = session.place.is_none();
+        match self.state.meters.reserve(&debits, &cost, open, self.now) {
+            Ok(place) => {
+                session.place = session.place.take().or(place);
+                session.connection_debited = true;
+                session.transaction.message_debited |= cost.0[1] > 0.0;
+                session.transaction.bytes_debited += cost.0[3] as u64;
+                Ok(())
+            }
+            Err(refusal) => {
+                let reading = self.state.ledger.read(&self.identities.address(), self.now);
+                let spike = self.policy.limits.is_spike(&reading);
+                let reason = verdict::limited(refusal, standing.word, spike);
+                Err((reason, scope(&refusal, cost.0[1] > 0.0), refusal.retry_after))
+            }
+        }
+    }
+
+    /// The keys that pay, each with its quota: the address; its prefix while the client is a stranger or
+    /// worse; the first verified domain.
+    fn debits(&self, standing: &Standing) -> ArrayVec<Debit, MAX_KEYS> {
+        let limits = &self.policy.limits;
+        let lane = Lane::of(standing.word);
+        let debit = |key: Key, factor| {
+            let reading = self.state.ledger.read(&key, self.now);
+            Debit { key: lane.key(key), quota: limits.quota(&reading, standing.word, factor) }
+        };
+        let mut debits = ArrayVec::new();
+        debits.push(debit(self.identities.address(), 1.0));
+        if !matches!(standing.word, Word::High | Word::Medium) {
+            debits.push(debit(self.identities.prefix(), limits.prefix_factor));
+        }
+        let verified = self.identities.verified().next();
+        debits.extend(verified.map(|c| debit(c.general.unwrap_or(c.specific), limits.domain_factor)));
+        debits
+    }
+
+    /// What has not been debited yet of this session, transaction and recipient.
+    fn cost(&self, session: &Session) -> PerHour {
+        let facts = self.facts;
+        let in_transaction = facts.stage >= Stage::Mail;
+        let one = |is: bool| f64::from(u8::from(is));
+        let declared = facts.message.size.filter(|_| in_transaction).unwrap_or(0);
+        PerHour([
+            one(!session.connection_debited),
+            one(in_transaction && !session.transaction.message_debited),
+            one(facts.stage == Stage::Rcpt),
+            declared.saturating_sub(session.transaction.bytes_debited) as f64,
+        ])
+    }
+}
+
+impl Verdict {
+    fn of(self, standing: Standing) -> Self {
+        Self { standing: Some(standing), ..self }
+    }
+}
+
+/// A limit that a transaction runs into halfway is about the recipient: those before it shall be delivered.
+/// A limit of a verified domain is about that domain, not about the host that sends for many.
+fn scope(refusal: &crate::allowance::Refusal, begins: bool) -> Scope {
+    match refusal.index {
+        _ if !begins => Scope::Recipient,
+        2 => Scope::Domain,
+        _ => Scope::Client,
+    }
+}
+
+fn recipient_digest(state: &State, facts: &Facts) -> u64 {
+    let Some(recipient) = &facts.envelope.recipient else { return 0 };
+    let domain = recipient.domain.as_ref().map_or("", |domain| domain.as_str());
+    let local_part = recipient.local_part.to_lowercase();
+    state.keyring.digest(&[b"recipient", local_part.as_bytes(), domain.as_bytes()])
+}

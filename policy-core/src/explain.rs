@@ -1,0 +1,164 @@
+//! What is held of a client, why, until when: for people to read.
+
+use crate::allowance::{Dimension, PerHour, Quota};
+use crate::evidence::Reading;
+use crate::facts::Facts;
+use crate::identity::{Identities, Key, Kind, networks_of};
+use crate::policy::Policy;
+use crate::quota::Lane;
+use crate::standing::{Source, Standing};
+use crate::state::State;
+use crate::time::Timestamp;
+use crate::verdict::in_words;
+use std::fmt;
+
+/// What is held of one identity.
+#[derive(Clone, Debug)]
+pub struct KeyExplanation {
+    /// What kind of identity.
+    pub kind: Kind,
+    /// Its name.
+    pub name: String,
+    /// What is remembered of it.
+    pub reading: Reading,
+}
+
+/// Everything that a decision on these facts would rest on.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// The standing.
+    pub standing: Standing,
+    /// What is remembered of each identity, specific ones first.
+    pub identities: Vec<KeyExplanation>,
+    /// The quota of the address.
+    pub quota: Quota,
+    /// What of it is used up, and sessions open now.
+    pub outstanding: (PerHour, u32),
+    /// When pending deferrals of the address may pass.
+    pub pending: Vec<Timestamp>,
+    /// The moment of the explanation.
+    pub now: Timestamp,
+}
+
+impl State {
+    /// Explains how a client with these facts stands now. Changes nothing.
+    pub fn explain(&self, policy: &Policy, facts: &Facts, now: Timestamp) -> Explanation {
+        let identities = Identities::of(facts, &self.keyring);
+        let standing = self.ledger.standing(&identities, now);
+        let address = identities.address();
+        let quota = policy.limits.quota(&self.ledger.read(&address, now), standing.word, 1.0);
+        let lane = Lane::of(standing.word).key(address);
+        Explanation {
+            outstanding: self.meters.outstanding(&lane, &quota.rate, now),
+            identities: self.named(facts, &identities, now),
+            pending: self.deferrals.pending_of(address, now),
+            standing,
+            quota,
+            now,
+        }
+    }
+
+    fn named(&self, facts: &Facts, identities: &Identities, now: Timestamp) -> Vec<KeyExplanation> {
+        let [host, prefix] = networks_of(facts.client.address);
+        let reading = |key: &Key| self.ledger.read(key, now);
+        let mut named = vec![
+            KeyExplanation {
+                kind: Kind::Address,
+                name: host.to_string(),
+                reading: reading(&identities.address()),
+            },
+            KeyExplanation {
+                kind: Kind::Prefix,
+                name: prefix.to_string(),
+                reading: reading(&identities.prefix()),
+            },
+        ];
+        let sender = facts.envelope.sender.as_ref().and_then(|s| s.domain()).map(ToString::to_string);
+        for chain in identities.chains.iter().skip(1) {
+            let name = match chain.kind {
+                Kind::ReverseName => facts.client.name.as_ref().map(ToString::to_string),
+                Kind::Helo => facts.client.helo.as_ref().map(ToString::to_string),
+                Kind::Verified => self.verified_name(facts, chain.specific),
+                _ => sender.clone(),
+            };
+            let name = name.unwrap_or_default();
+            named.push(KeyExplanation { kind: chain.kind, name, reading: reading(&chain.specific) });
+        }
+        named
+    }
+
+    fn verified_name(&self, facts: &Facts, key: Key) -> Option<String> {
+        let name = |v: &crate::facts::VerifiedDomain| v.domain.to_string();
+        let mut names = facts.message.verified.iter().map(name);
+        names.find(|name| self.keyring.named(Kind::Verified, name) == key)
+    }
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let standing = &self.standing;
+        writeln!(
+            f,
+            "standing   {} - spam with a chance of {:.0} % (between {:.0} % and {:.0} %), from {:.1} messages' worth of evidence",
+            standing.word,
+            100.0 * standing.probability,
+            100.0 * standing.lower,
+            100.0 * standing.upper,
+            standing.evidence
+        )?;
+        writeln!(f, "because")?;
+        for c in standing.contributions.iter().filter(|c| c.log_odds.abs() >= 0.005) {
+            let what = match c.source {
+                Source::Trait(value) => value.words(),
+                Source::Chain(kind) => kind.word(),
+            };
+            let side = if c.log_odds > 0.0 { "against it" } else { "for it" };
+            writeln!(
+                f,
+                "  {:+.2} {side:<10} {what} (alone: {:.0} % spam, {:.1} messages)",
+                c.log_odds,
+                100.0 * c.estimate,
+                c.evidence
+            )?;
+        }
+        self.remembered(f)?;
+        self.limits(f)
+    }
+}
+
+impl Explanation {
+    fn remembered(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "remembered (weights of the last weeks: good, bad, messages let in)")?;
+        for key in &self.identities {
+            let slow = key.reading.slow;
+            let (kind, name) = (key.kind.word(), &key.name);
+            writeln!(f, "  {kind:<32} {name:<34} {:>8.2} {:>8.2} {:>8.1}", slow.good, slow.bad, slow.volume)?;
+        }
+        Ok(())
+    }
+
+    fn limits(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "limits of the address (at once, by the hour, left now)")?;
+        let (used, sessions) = self.outstanding;
+        for (i, dimension) in Dimension::HOURLY.into_iter().enumerate() {
+            let (burst, rate) = (self.quota.burst.0[i], self.quota.rate.0[i]);
+            let unit = dimension.unit();
+            writeln!(f, "  {unit:<32} {burst:>12.0} {rate:>12.0} {:>12.0}", (burst - used.0[i]).max(0.0))?;
+        }
+        writeln!(
+            f,
+            "  {:<32} {:>12} {:>12} {:>12}",
+            Dimension::Sessions.unit(),
+            self.quota.sessions,
+            "-",
+            { self.quota.sessions.saturating_sub(sessions) }
+        )?;
+        for at in &self.pending {
+            match at.since(self.now) {
+                left if left.is_zero() => writeln!(f, "deferred   a retry passes now")?,
+                left => writeln!(f, "deferred   a retry passes in {}", in_words(left))?,
+            }
+        }
+        Ok(())
+    }
+}

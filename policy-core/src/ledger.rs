@@ -1,0 +1,109 @@
+//! The ledger: what is remembered of every identity and trait.
+//!
+//! Identities live in a bounded table; the least informative leave first under pressure. Traits have few
+//! values and every decision reads them, so they are plain atomic sums against one landmark: additions that
+//! commute, and reads that write to no shared cache line.
+
+use crate::evidence::{Reading, Record, SLOW_HALF_LIFE, Weight};
+use crate::identity::{Identities, Key};
+use crate::outcome::Outcome;
+use crate::presentation::Trait;
+use crate::table::{Table, Worth};
+use crate::time::Timestamp;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A record is forgotten when less than this is left of it.
+const FORGOTTEN: f32 = 0.02;
+
+impl Worth for Record {
+    fn worth(&self, now: Timestamp) -> f32 {
+        let reading = self.read(now);
+        reading.slow.evidence() + reading.slow.volume
+    }
+}
+
+/// Decayed good and bad weight of one trait value, in 64-bit floats against the ledger's landmark: with the
+/// slow half-life they overflow after 28 years.
+#[derive(Default)]
+struct TraitSums {
+    good: AtomicU64,
+    bad: AtomicU64,
+}
+
+/// Evidence of every identity and trait.
+pub(crate) struct Ledger {
+    records: Table<Record>,
+    traits: [TraitSums; Trait::COUNT],
+    /// The moment that the traits' sums are stored against.
+    landmark: Timestamp,
+}
+
+impl Ledger {
+    /// An empty ledger of at most `bytes`, begun at `now`.
+    pub(crate) fn new(bytes: usize, now: Timestamp) -> Self {
+        Self {
+            records: Table::with_bytes(bytes),
+            traits: std::array::from_fn(|_| TraitSums::default()),
+            landmark: now,
+        }
+    }
+
+    /// What is known of an identity.
+    pub(crate) fn read(&self, key: &Key, now: Timestamp) -> Reading {
+        self.records.read(key, |record| record.read(now)).unwrap_or(Reading::NOTHING)
+    }
+
+    /// Good and bad weight of a trait value, as it reads now.
+    pub(crate) fn read_trait(&self, value: Trait, now: Timestamp) -> (f64, f64) {
+        let sums = &self.traits[value.index()];
+        let scale = 1.0 / self.trait_scale(now);
+        let read = |sum: &AtomicU64| f64::from_bits(sum.load(Ordering::Relaxed)) * scale;
+        (read(&sums.good), read(&sums.bad))
+    }
+
+    fn trait_scale(&self, at: Timestamp) -> f64 {
+        (at.since(self.landmark).as_secs_f64() / SLOW_HALF_LIFE).exp2()
+    }
+
+    /// Books an outcome on every identity and trait of a message.
+    pub(crate) fn learn(&self, identities: &Identities, outcome: Outcome, at: Timestamp) {
+        let weight = outcome.weight();
+        for key in identities.keys() {
+            self.add(key, weight, at);
+        }
+        let scale = self.trait_scale(at);
+        for value in identities.traits.iter() {
+            let sums = &self.traits[value.index()];
+            add(&sums.good, f64::from(weight.good) * scale);
+            add(&sums.bad, f64::from(weight.bad) * scale);
+        }
+    }
+
+    /// Books a weight on one identity.
+    pub(crate) fn add(&self, key: Key, weight: Weight, at: Timestamp) {
+        self.records.update(key, at, || Record::new(at), |record| record.add(weight, at));
+    }
+
+    /// How many segments a sweeper visits.
+    pub(crate) fn segments(&self) -> usize {
+        self.records.segments()
+    }
+
+    /// Drops what has faded away from one segment.
+    pub(crate) fn sweep(&self, segment: usize, now: Timestamp) {
+        self.records.sweep(segment, |_, record| record.worth(now) > FORGOTTEN);
+    }
+
+    /// Identities held, the most that can be held, and octets taken.
+    pub(crate) fn usage(&self) -> (usize, usize, usize) {
+        (self.records.len(), self.records.capacity(), self.records.bytes())
+    }
+}
+
+/// Adds to an atomic float. The closure always returns a value, so the update cannot fail.
+fn add(sum: &AtomicU64, weight: f64) {
+    if weight != 0.0 {
+        let added = |bits| Some((f64::from_bits(bits) + weight).to_bits());
+        let _ = sum.fetch_update(Ordering::Relaxed, Ordering::Relaxed, added);
+    }
+}

@@ -1,0 +1,78 @@
+//! What became of mail, as weights of evidence.
+
+use crate::evidence::Weight;
+
+/// What became of a message, or of a deferral.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Outcome {
+    /// A message was let in, and so far nobody has said anything against it.
+    Accepted {
+        /// Recipients that the mail server accepted.
+        recipients: u32,
+        /// Recipients that it refused as unknown (5.1.x).
+        unknown: u32,
+    },
+    /// A content filter called a message of this sender good.
+    FilteredHam,
+    /// A content filter called it spam.
+    FilteredSpam,
+    /// A person or a trusted service called it good.
+    ReportedHam,
+    /// A person or a trusted service complained of it.
+    ReportedSpam,
+    /// It was sent to an address that nobody ever gave away.
+    Spamtrap,
+    /// It was deferred and came back as asked.
+    RetriedAsAsked,
+    /// It was deferred and came back far too often before its time.
+    RetryStorm,
+    /// It was deferred and never came back.
+    NeverReturned,
+}
+
+impl Outcome {
+    /// The weight of this outcome. One good message that a person vouched for weighs 1.
+    ///
+    /// Sources: acceptance alone says little (a filter sees more), so four accepted messages weigh one
+    /// vouched for; a trap never errs, so it weighs five. A deferral is this engine's own doing: not
+    /// returning is weak evidence at best (see the design, point 8).
+    pub fn weight(self) -> Weight {
+        let good = |good| Weight { good, ..Weight::default() };
+        let bad = |bad| Weight { bad, ..Weight::default() };
+        match self {
+            Self::Accepted { recipients, unknown } => accepted(recipients, unknown),
+            Self::FilteredHam | Self::ReportedHam => good(1.0),
+            Self::FilteredSpam => bad(1.0),
+            Self::ReportedSpam => bad(2.0),
+            Self::Spamtrap => bad(5.0),
+            Self::RetriedAsAsked => good(0.5),
+            Self::RetryStorm => bad(0.5),
+            Self::NeverReturned => bad(0.25),
+        }
+    }
+}
+
+/// Unknown recipients count as a ratio: a list of a thousand with three stale addresses is no crime.
+fn accepted(recipients: u32, unknown: u32) -> Weight {
+    let all = recipients.saturating_add(unknown);
+    if all == 0 {
+        return Weight::default();
+    }
+    let share = (f64::from(unknown) / f64::from(all)) as f32;
+    let volume = if recipients > 0 { 1.0 } else { 0.0 };
+    Weight { good: 0.25 * (1.0 - share) * volume, bad: share, volume }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_recipients_are_a_ratio() {
+        let few = Outcome::Accepted { recipients: 997, unknown: 3 }.weight();
+        let all = Outcome::Accepted { recipients: 0, unknown: 3 }.weight();
+        assert!(few.bad < 0.01 && few.good > 0.24);
+        assert_eq!((all.good, all.bad, all.volume), (0.0, 1.0, 0.0));
+        assert_eq!(Outcome::Accepted { recipients: 0, unknown: 0 }.weight(), Weight::default());
+    }
+}

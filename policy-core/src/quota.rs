@@ -1,0 +1,206 @@
+//! From standing and history to quotas: one rule for warm-up, spikes and recovery.
+//!
+//! A stranger has the cold quota. Good volume widens it: the quota follows what the sender has sent each
+//! day, times a growth that the standing earns, so a published warm-up schedule (20 an hour at first, 1.4
+//! times more each day) always fits. Volume far above the sender's own baseline halves the growth unless
+//! the standing is High. Low and Bad senders draw on meters of their own, so what they do costs the good
+//! mail of the same host nothing; and even Bad has a floor, so a sender can always prove itself.
+
+use crate::allowance::{PerHour, Quota};
+use crate::evidence::Reading;
+use crate::identity::Key;
+use crate::standing::Word;
+use serde::{Deserialize, Serialize};
+
+/// Hours in which a day's volume may come at the sustained rate.
+const HOURS: f64 = 24.0;
+/// A sender is past its warm-up, and its baseline means something, after this many seconds.
+const BASELINE_AGE: f64 = 2.0 * 86_400.0;
+
+/// The limits of a policy. Each number is for one address; see the factors for wider keys.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limits {
+    /// What a stranger may send, an hour and at once: connections, messages, recipients, octets.
+    pub cold: PerHour,
+    /// What is left to a Bad sender.
+    pub floor: PerHour,
+    /// The share of a stranger's quota that is left to a Low sender.
+    pub low_share: f64,
+    /// Times its own daily volume that a sender of standing High may send in a day.
+    pub growth_high: f64,
+    /// The same for Medium and New. At least 1.4, the step of published warm-up schedules.
+    pub growth: f64,
+    /// Times its own baseline above which a sender counts as spiking. A warm-up of 1.4 times more each day
+    /// runs at 4.3 times the mean of the weeks before it, so this lies above.
+    pub spike: f64,
+    /// Times an address's quota that all strangers of a prefix share.
+    pub prefix_factor: f64,
+    /// Times an address's quota that a verified domain has.
+    pub domain_factor: f64,
+    /// Sessions at the same time for standing High.
+    pub sessions_high: u32,
+    /// The same for Medium and New.
+    pub sessions: u32,
+    /// The same for Low and Bad.
+    pub sessions_low: u32,
+}
+
+impl Default for Limits {
+    /// 30 messages an hour for a stranger (bulk senders publish 20 for a new host), 100 recipients (RFC 5321
+    /// section 4.5.3.1.8 asks for 100 in one message), 20 sessions (Postfix opens that many to one host).
+    fn default() -> Self {
+        Self {
+            cold: PerHour([120.0, 30.0, 100.0, 200e6]),
+            floor: PerHour([2.0, 2.0, 10.0, 20e6]),
+            low_share: 0.25,
+            growth_high: 4.0,
+            growth: 2.0,
+            spike: 5.0,
+            prefix_factor: 4.0,
+            domain_factor: 2.0,
+            sessions_high: 50,
+            sessions: 20,
+            sessions_low: 2,
+        }
+    }
+}
+
+/// Which meters a sender draws on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[repr(u8)]
+pub enum Lane {
+    /// High, Medium and New.
+    Open = 0,
+    /// Low.
+    Narrow = 1,
+    /// Bad.
+    Floor = 2,
+}
+
+impl Lane {
+    /// The lane of a standing.
+    pub const fn of(word: Word) -> Self {
+        match word {
+            Word::High | Word::Medium | Word::New => Self::Open,
+            Word::Low => Self::Narrow,
+            Word::Bad => Self::Floor,
+        }
+    }
+
+    /// The key of this lane's meter.
+    pub(crate) const fn key(self, key: Key) -> Key {
+        key.in_lane(self as u8)
+    }
+}
+
+impl Limits {
+    /// The quota of a key with this history and standing; `factor` widens it for keys of many hosts.
+    pub fn quota(&self, reading: &Reading, word: Word, factor: f64) -> Quota {
+        let cold = self.cold.times(factor);
+        let (burst, rate) = match Lane::of(word) {
+            Lane::Open => self.earned(cold, reading, word),
+            Lane::Narrow => (cold.times(self.low_share), cold.times(self.low_share)),
+            Lane::Floor => (self.floor.times(factor), self.floor.times(factor)),
+        };
+        Quota { burst, rate, sessions: self.sessions(word) }
+    }
+
+    /// The cold quota, widened by good volume: all dimensions by the ratio that messages earn.
+    fn earned(&self, cold: PerHour, reading: &Reading, word: Word) -> (PerHour, PerHour) {
+        let daily = reading.daily_volume() * good_share(reading) * self.growth_for(reading, word);
+        let ratio = |messages: f64| (messages / cold.0[1].max(1.0)).max(1.0);
+        (cold.times(ratio(daily)), cold.times(ratio(daily / HOURS)))
+    }
+
+    fn growth_for(&self, reading: &Reading, word: Word) -> f64 {
+        match word {
+            Word::High => self.growth_high,
+            _ if self.is_spike(reading) => self.growth / 2.0,
+            _ => self.growth,
+        }
+    }
+
+    /// Whether a sender with a baseline sends far above it.
+    pub fn is_spike(&self, reading: &Reading) -> bool {
+        let floor = self.cold.0[1];
+        let baseline = reading.baseline();
+        reading.age > BASELINE_AGE
+            && baseline >= 1.0
+            && reading.recent_daily() > (self.spike * baseline).max(floor)
+    }
+
+    fn sessions(&self, word: Word) -> u32 {
+        match word {
+            Word::High => self.sessions_high,
+            Word::Medium | Word::New => self.sessions,
+            Word::Low | Word::Bad => self.sessions_low,
+        }
+    }
+}
+
+fn good_share(reading: &Reading) -> f64 {
+    let evidence = reading.slow.evidence();
+    if evidence > 0.0 { f64::from(reading.slow.good / evidence) } else { 1.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::{Record, Weight};
+    use crate::time::Timestamp;
+
+    const T0: u64 = 1_700_000_000;
+
+    /// A sender that sends by the hour as `hourly` says, all of it good.
+    fn history(hours: u64, hourly: impl Fn(u64) -> f64) -> Reading {
+        let at = |hour: u64| Timestamp::from_secs(T0 + hour * 3600);
+        let mut record = Record::new(at(0));
+        for hour in 0..hours {
+            let n = hourly(hour) as f32;
+            record.add(Weight { good: 0.25 * n, bad: 0.0, volume: n }, at(hour));
+        }
+        record.read(at(hours))
+    }
+
+    #[test]
+    fn a_stranger_has_the_cold_quota_and_bad_a_floor_above_zero() {
+        let limits = Limits::default();
+        let new = limits.quota(&Reading::NOTHING, Word::New, 1.0);
+        assert_eq!((new.burst.0[1], new.rate.0[1]), (30.0, 30.0));
+        for word in [Word::Low, Word::Bad] {
+            let quota = limits.quota(&Reading::NOTHING, word, 1.0);
+            assert!(quota.rate.0.iter().all(|&n| n > 0.0) && quota.sessions > 0);
+            assert!(quota.burst.0[1] < new.burst.0[1]);
+        }
+    }
+
+    #[test]
+    fn a_published_warm_up_always_fits() {
+        let limits = Limits::default();
+        let ramp = |hour: u64| 20.0 * 1.4f64.powi((hour / 24) as i32);
+        for day in 1..30 {
+            let quota = limits.quota(&history(day * 24, ramp), Word::Medium, 1.0);
+            let (needs, has) = (ramp(day * 24), quota.rate.0[1]);
+            assert!(has >= needs, "day {day}: {needs} an hour, quota {has}");
+        }
+    }
+
+    #[test]
+    fn a_spike_narrows_and_high_is_spared() {
+        let limits = Limits::default();
+        let spiking = history(24 * 20, |hour| if hour < 24 * 20 - 6 { 50.0 } else { 1000.0 });
+        assert!(limits.is_spike(&spiking));
+        let (medium, high) =
+            (limits.quota(&spiking, Word::Medium, 1.0), limits.quota(&spiking, Word::High, 1.0));
+        assert!(high.rate.0[1] > 3.9 * medium.rate.0[1]);
+        assert!(!limits.is_spike(&history(24 * 20, |_| 50.0)));
+    }
+
+    #[test]
+    fn bad_volume_earns_nothing() {
+        let mut record = Record::new(Timestamp::from_secs(T0));
+        record.add(Weight { good: 0.0, bad: 1e4, volume: 1e4 }, Timestamp::from_secs(T0));
+        let quota = Limits::default().quota(&record.read(Timestamp::from_secs(T0)), Word::Medium, 1.0);
+        assert_eq!(quota.burst.0[1], 30.0);
+    }
+}

@@ -1,0 +1,332 @@
+//! SMTP sessions and their transactions, as both front ends see them together.
+//!
+//! The same TCP session may be asked about by Postfix's policy client and by its milter client. It is known
+//! by the client's address and port, so whatever one of them has been told is repeated to the other, and
+//! nothing is debited twice. A transaction has a token from each front end: a front end that has not named
+//! the current transaction yet joins it, a new token begins a new one.
+//!
+//! Bounds: the table holds a fixed number of sessions, oldest out first; a transaction remembers the
+//! answers of its first 128 recipients. Beyond these a recipient seen by both front ends is debited twice.
+//!
+//! Postfix's policy protocol never says that a session is over. A session that nobody has asked about for
+//! ten minutes, twice SMTP's own time-out for a command, is closed.
+
+use crate::allowance::SessionSlot;
+use crate::engine::{Event, FilterVerdict, Refusal};
+use crate::facts::{Facts, FrontEnd, SessionId, Stage, TransactionId};
+use crate::identity::{Identities, Key, Keyring};
+use crate::outcome::Outcome;
+use crate::policy::Policy;
+use crate::table::{Table, Worth};
+use crate::time::Timestamp;
+use crate::verdict::{Action, Verdict};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Recipients of a transaction whose answers are remembered.
+const MAX_ANSWERS: usize = 128;
+/// A session is closed when nothing has been heard of it for this long (RFC 5321 section 4.5.3.2.7: five
+/// minutes between commands; ten for the end of data).
+const IDLE: Duration = Duration::from_secs(600);
+/// Octets to reckon for one session with the answers it holds.
+const SESSION_BYTES: usize = 2048;
+
+/// One mail transaction.
+#[derive(Debug, Default)]
+pub(crate) struct Transaction {
+    /// The tokens that the front ends gave it, by [`slot`].
+    tokens: [Option<TransactionId>; 2],
+    /// Answers by recipient digest.
+    answers: Vec<(u64, Arc<Verdict>)>,
+    /// The latest verdict that let a recipient in.
+    pub(crate) accepting: Option<Arc<Verdict>>,
+    /// Whom it is booked on.
+    pub(crate) identities: Option<Arc<Identities>>,
+    /// Whether the message itself has been debited.
+    pub(crate) message_debited: bool,
+    /// Octets debited so far.
+    pub(crate) bytes_debited: u64,
+    /// A spamtrap was among the recipients.
+    pub(crate) trapped: bool,
+    /// Recipients that were let in, or would be refused but for observe mode.
+    accepted: u32,
+    /// Recipients that the mail server refused after us.
+    refused: u32,
+    /// Of these, the unknown ones.
+    unknown: u32,
+    /// Whether its outcome has been booked.
+    settled: bool,
+    /// Whether a filter's verdict has been booked.
+    filtered: bool,
+}
+
+/// One SMTP session.
+pub(crate) struct Session {
+    /// A session keeps the policy that it began with.
+    pub(crate) policy: Arc<Policy>,
+    last_seen: Timestamp,
+    front_ends: [bool; 2],
+    /// Whether the connection has been debited.
+    pub(crate) connection_debited: bool,
+    /// Its place among the address's sessions.
+    pub(crate) place: Option<SessionSlot>,
+    /// The mail server has been told to hang up.
+    hung_up: bool,
+    pub(crate) transaction: Transaction,
+}
+
+impl Worth for Session {
+    fn worth(&self, now: Timestamp) -> f32 {
+        -now.since(self.last_seen).as_secs_f32()
+    }
+}
+
+/// What a finished transaction amounts to.
+pub(crate) type Settled = Option<(Arc<Identities>, Outcome)>;
+
+const fn slot(front_end: FrontEnd) -> usize {
+    match front_end {
+        FrontEnd::Policy => 0,
+        FrontEnd::Milter => 1,
+    }
+}
+
+impl Transaction {
+    /// Whether this transaction is the one that a front end means by `token`.
+    fn is(&self, front_end: FrontEnd, token: TransactionId) -> bool {
+        self.tokens[slot(front_end)].is_none_or(|known| known == token)
+    }
+
+    fn answered(&self, recipient: u64) -> Option<&Arc<Verdict>> {
+        self.answers.iter().find(|(known, _)| *known == recipient).map(|(_, verdict)| verdict)
+    }
+
+    /// What it amounts to, once. Without a message nothing was let in, but refused recipients still count.
+    fn settle(&mut self, received: bool, recipients: Option<u32>) -> Settled {
+        if std::mem::replace(&mut self.settled, true) {
+            return None;
+        }
+        let let_in = recipients.unwrap_or(self.accepted.saturating_sub(self.refused));
+        let recipients = if received { let_in } else { 0 };
+        let outcome = Outcome::Accepted { recipients, unknown: self.unknown };
+        (recipients > 0 || self.unknown > 0).then(|| self.identities.clone().map(|i| (i, outcome)))?
+    }
+
+    /// Whether the message may be taken to have arrived, when its end was never seen. A milter always sees
+    /// it; a policy service that is asked about recipients only never does.
+    fn presumed_received(&self) -> bool {
+        self.tokens[slot(FrontEnd::Milter)].is_none() && self.accepted > 0
+    }
+}
+
+impl Session {
+    fn new(policy: &Arc<Policy>, now: Timestamp) -> Self {
+        Self {
+            policy: Arc::clone(policy),
+            last_seen: now,
+            front_ends: [false; 2],
+            connection_debited: false,
+            place: None,
+            hung_up: false,
+            transaction: Transaction::default(),
+        }
+    }
+
+    /// Whether a question belongs to a session that came after this one from the same port: this one was
+    /// hung up, and its front end speaks of something new.
+    fn is_over(&self, facts: &Facts) -> bool {
+        let known = self.transaction.tokens[slot(facts.front_end)];
+        self.hung_up && self.front_ends[slot(facts.front_end)] && known != facts.transaction
+    }
+
+    /// Enters a question: begins the transaction that it names. Returns what the one before amounts to.
+    fn enter(&mut self, facts: &Facts, now: Timestamp) -> Settled {
+        self.last_seen = now;
+        self.front_ends[slot(facts.front_end)] = true;
+        let token = facts.transaction?;
+        let settled = if self.transaction.is(facts.front_end, token) {
+            None
+        } else {
+            let received = self.transaction.presumed_received();
+            std::mem::take(&mut self.transaction).settle(received, None)
+        };
+        self.transaction.tokens[slot(facts.front_end)] = Some(token);
+        settled
+    }
+
+    /// The answer that was given before, if this question was asked before.
+    pub(crate) fn answered(&self, facts: &Facts, recipient: u64) -> Option<Arc<Verdict>> {
+        match facts.stage {
+            Stage::Rcpt => self.transaction.answered(recipient).cloned(),
+            Stage::Data => self.transaction.accepting.clone(),
+            _ => None,
+        }
+    }
+
+    /// Whether some recipient of the transaction has been let in.
+    pub(crate) fn has_accepted(&self) -> bool {
+        self.transaction.accepted > 0
+    }
+
+    /// Notes an answer; `enforced` when the mail server is told of a deferral.
+    pub(crate) fn note(&mut self, facts: &Facts, recipient: u64, verdict: &Arc<Verdict>, enforced: bool) {
+        let transaction = &mut self.transaction;
+        if let Some(identities) = &verdict.identities {
+            transaction.identities = Some(Arc::clone(identities));
+        }
+        if verdict.action == Action::Accept {
+            transaction.accepting = Some(Arc::clone(verdict));
+        }
+        if facts.stage == Stage::Rcpt {
+            transaction.accepted += u32::from(!enforced);
+            if transaction.answers.len() < MAX_ANSWERS {
+                transaction.answers.push((recipient, Arc::clone(verdict)));
+            }
+        }
+        self.hung_up |= enforced && verdict.code == crate::answer::DeferCode::Closing;
+    }
+
+    fn refused(&mut self, refusal: Refusal) {
+        // With both front ends, the policy side has counted this recipient as let in.
+        let counted = self.front_ends[slot(FrontEnd::Policy)];
+        match refusal {
+            Refusal::Temporary => {}
+            Refusal::Permanent => self.transaction.refused += u32::from(counted),
+            Refusal::UnknownRecipient => {
+                self.transaction.refused += u32::from(counted);
+                self.transaction.unknown += 1;
+            }
+        }
+    }
+
+    fn filtered(&mut self, filter: Option<&FilterVerdict>) -> Settled {
+        let filter = filter?;
+        if std::mem::replace(&mut self.transaction.filtered, true) {
+            return None;
+        }
+        let outcome = if filter.spam { Outcome::FilteredSpam } else { Outcome::FilteredHam };
+        self.transaction.identities.clone().map(|identities| (identities, outcome))
+    }
+}
+
+/// All sessions in progress.
+pub(crate) struct Sessions {
+    table: Table<Session>,
+}
+
+impl Sessions {
+    /// An empty table of at most about `bytes`, answers included.
+    pub(crate) fn new(bytes: usize) -> Self {
+        Self { table: Table::with_bytes(bytes / SESSION_BYTES * size_of::<(Key, Session)>()) }
+    }
+
+    fn key(keyring: &Keyring, id: &SessionId) -> Key {
+        match id {
+            SessionId::Tcp(client) => {
+                let ip = match client.ip().to_canonical() {
+                    std::net::IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+                    std::net::IpAddr::V6(v6) => v6,
+                };
+                keyring.internal(&[b"tcp", &ip.octets(), &client.port().to_be_bytes()])
+            }
+            SessionId::Connection(front_end, n) => {
+                keyring.internal(&[b"connection", &[slot(*front_end) as u8], &n.to_be_bytes()])
+            }
+        }
+    }
+
+    /// Enters a question and answers it within the session, which nobody else can enter meanwhile. `learn`
+    /// hears of what the transaction before amounts to.
+    pub(crate) fn ask<R>(
+        &self,
+        keyring: &Keyring,
+        policy: &Arc<Policy>,
+        facts: &Facts,
+        now: Timestamp,
+        learn: impl FnOnce(Settled),
+        answer: impl FnOnce(&mut Session) -> R,
+    ) -> R {
+        let key = Self::key(keyring, &facts.session);
+        self.table.remove_if(&key, |session| session.is_over(facts));
+        self.table.update(
+            key,
+            now,
+            || Session::new(policy, now),
+            |session| {
+                learn(session.enter(facts, now));
+                answer(session)
+            },
+        )
+    }
+
+    /// Takes news of a session in.
+    pub(crate) fn report(
+        &self,
+        keyring: &Keyring,
+        id: &SessionId,
+        front_end: FrontEnd,
+        event: &Event,
+        now: Timestamp,
+        mut learn: impl FnMut(Settled),
+    ) {
+        let key = Self::key(keyring, id);
+        if matches!(event, Event::SessionClosed) {
+            return self.close(&key, front_end, learn);
+        }
+        self.table.change(&key, |session| {
+            session.last_seen = now;
+            match event {
+                Event::SessionClosed => {}
+                Event::RecipientRefused { transaction, refusal } => {
+                    if session.transaction.is(front_end, *transaction) {
+                        session.refused(*refusal);
+                    }
+                }
+                Event::TransactionAborted { transaction } => {
+                    if session.transaction.is(front_end, *transaction) {
+                        learn(session.transaction.settle(false, None));
+                    }
+                }
+                Event::MessageReceived { transaction, recipients, filter, .. } => {
+                    if session.transaction.is(front_end, *transaction) {
+                        learn(session.transaction.settle(true, *recipients));
+                        learn(session.filtered(filter.as_ref()));
+                    }
+                }
+            }
+        });
+    }
+
+    /// A milter sees the end of the session itself. Postfix's policy client does not: what it leaves behind
+    /// counts only when no milter watches.
+    fn close(&self, key: &Key, front_end: FrontEnd, mut learn: impl FnMut(Settled)) {
+        let over =
+            |session: &Session| front_end == FrontEnd::Milter || !session.front_ends[slot(FrontEnd::Milter)];
+        if let Some(mut session) = self.table.remove_if(key, over) {
+            let received = session.transaction.presumed_received();
+            learn(session.transaction.settle(received, None));
+        }
+    }
+
+    /// How many segments a sweeper visits.
+    pub(crate) fn segments(&self) -> usize {
+        self.table.segments()
+    }
+
+    /// Closes sessions of one segment that have gone quiet.
+    pub(crate) fn sweep(&self, segment: usize, now: Timestamp, mut learn: impl FnMut(Settled)) {
+        self.table.sweep(segment, |_, session| {
+            let quiet = now.since(session.last_seen) >= IDLE;
+            if quiet {
+                let received = session.transaction.presumed_received();
+                learn(session.transaction.settle(received, None));
+            }
+            !quiet
+        });
+    }
+
+    /// Sessions held, the most that can be held, and octets taken, answers reckoned.
+    pub(crate) fn usage(&self) -> (usize, usize, usize) {
+        (self.table.len(), self.table.capacity(), self.table.len() * SESSION_BYTES)
+    }
+}

@@ -1,0 +1,142 @@
+//! The state: everything that is remembered. It outlives any policy, and all of it is bounded.
+
+use crate::allowance::Meters;
+use crate::answer::DecisionId;
+use crate::deferral::Deferrals;
+use crate::identity::Keyring;
+use crate::ledger::Ledger;
+use crate::outcome::Outcome;
+use crate::session::{Sessions, Settled};
+use crate::time::Timestamp;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+/// How a memory cap is shared out, in percent.
+const LEDGER_PERCENT: usize = 70;
+const METERS_PERCENT: usize = 10;
+const DEFERRALS_PERCENT: usize = 10;
+const SESSIONS_PERCENT: usize = 10;
+
+/// How full one table is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryShare {
+    /// What it holds, in words.
+    pub table: &'static str,
+    /// Entries held.
+    pub entries: usize,
+    /// The most that it holds.
+    pub capacity: usize,
+    /// Octets taken.
+    pub bytes: usize,
+}
+
+/// How full the state is, table by table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// The tables.
+    pub tables: [MemoryShare; 4],
+}
+
+impl Usage {
+    /// Octets taken by all tables.
+    pub fn bytes(&self) -> usize {
+        self.tables.iter().map(|table| table.bytes).sum()
+    }
+}
+
+/// Reputation, allowances, deferrals and sessions in progress.
+pub struct State {
+    pub(crate) keyring: Keyring,
+    pub(crate) ledger: Ledger,
+    pub(crate) meters: Arc<Meters>,
+    pub(crate) deferrals: Deferrals,
+    pub(crate) sessions: Sessions,
+    decisions: AtomicU64,
+    swept: AtomicUsize,
+}
+
+impl State {
+    /// An empty state of at most `bytes`, begun at `now`. `secret` keys the names in it: 16 octets that
+    /// nobody outside can guess.
+    pub fn new(bytes: usize, secret: [u8; 16], now: Timestamp) -> Self {
+        let share = |percent: usize| bytes / 100 * percent;
+        let keyring = Keyring::new(secret);
+        // Ids differ after a restart too: they begin at a place that the moment decides.
+        let first = keyring.digest(&[b"decisions", &now.as_millis().to_be_bytes()]);
+        Self {
+            keyring,
+            ledger: Ledger::new(share(LEDGER_PERCENT), now),
+            meters: Arc::new(Meters::new(share(METERS_PERCENT))),
+            deferrals: Deferrals::new(share(DEFERRALS_PERCENT)),
+            sessions: Sessions::new(share(SESSIONS_PERCENT)),
+            decisions: AtomicU64::new(first),
+            swept: AtomicUsize::new(0),
+        }
+    }
+
+    /// The id of the next decision. A step coprime to 2^40 visits every id once before any again, and two
+    /// that follow each other look nothing alike.
+    pub fn next_id(&self) -> DecisionId {
+        const STEP: u64 = 0x9e_3779_b97f;
+        DecisionId::new(self.decisions.fetch_add(STEP, Ordering::Relaxed))
+    }
+
+    pub(crate) fn settle(&self, settled: Settled, at: Timestamp) {
+        if let Some((identities, outcome)) = settled {
+            self.learn(&identities, outcome, at);
+        }
+    }
+
+    pub(crate) fn learn(&self, identities: &crate::identity::Identities, outcome: Outcome, at: Timestamp) {
+        self.ledger.learn(identities, outcome, at);
+    }
+
+    /// Segments that a sweep of everything visits.
+    pub fn segments(&self) -> usize {
+        self.ledger.segments() + self.meters.segments() + self.deferrals.segments() + self.sessions.segments()
+    }
+
+    /// Sweeps the next `segments` segments: drops what has faded or expired, closes sessions that went
+    /// quiet. One owner calls this again and again; each segment's locks are held for some microseconds.
+    pub fn sweep(&self, segments: usize, now: Timestamp) {
+        let all = self.segments();
+        for _ in 0..segments.min(all) {
+            self.sweep_one(self.swept.fetch_add(1, Ordering::Relaxed) % all, now);
+        }
+    }
+
+    fn sweep_one(&self, segment: usize, now: Timestamp) {
+        let (sessions, meters) = (self.sessions.segments(), self.meters.segments());
+        let deferrals = self.deferrals.segments();
+        if segment < sessions {
+            self.sessions.sweep(segment, now, |settled| self.settle(settled, now));
+        } else if segment < sessions + meters {
+            self.meters.sweep(segment - sessions, now);
+        } else if segment < sessions + meters + deferrals {
+            let learn = |key, weight| self.ledger.add(key, weight, now);
+            self.deferrals.sweep(&self.keyring, segment - sessions - meters, now, learn);
+        } else {
+            self.ledger.sweep(segment - sessions - meters - deferrals, now);
+        }
+    }
+
+    /// How full it is.
+    pub fn usage(&self) -> Usage {
+        let share = |table, (entries, capacity, bytes)| MemoryShare { table, entries, capacity, bytes };
+        Usage {
+            tables: [
+                share("identities", self.ledger.usage()),
+                share("allowances", self.meters.usage()),
+                share("deferrals", self.deferrals.usage()),
+                share("sessions", self.sessions.usage()),
+            ],
+        }
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").field("usage", &self.usage()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,219 @@
+//! A bounded concurrent table: the one container that all state of the core lives in.
+//!
+//! Invariant: a table never holds more memory than it was given. When a segment is full, the eighth of it
+//! that is worth least leaves before anything new comes in, so a flood of fresh keys pushes out other fresh
+//! keys and not the senders with history.
+//!
+//! Why segments: a dashmap can only be swept whole, and one large shard is locked for tens of milliseconds
+//! when it grows. Many small dashmaps of two shards each keep every lock to some microseconds and let a
+//! sweeper pause between segments. A closure given to a table runs under a shard lock: it must not touch
+//! the same table again.
+
+use crate::identity::Key;
+use crate::time::Timestamp;
+use dashmap::{DashMap, mapref::entry::Entry};
+use foldhash::quality::RandomState;
+use std::hash::BuildHasher;
+use std::mem::size_of;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The fewest shards a dashmap takes.
+const SHARDS: usize = 2;
+/// Buckets that a full shard has grown to; keeps a sweep of one shard well below a millisecond.
+const SHARD_BUCKETS: usize = 1024;
+/// Share of the buckets that may be taken. A shard doubles at 7/8, and two shards never fill quite evenly.
+const FILL_PERCENT: usize = 75;
+/// What a segment's shards report as capacity when they have grown as far as they may.
+const FULL_CAPACITY: usize = SHARDS * SHARD_BUCKETS / 8 * 7;
+/// Each eviction frees this part of a segment, so that its cost spreads over many insertions.
+const EVICTED_PART: usize = 8;
+
+/// How much would be lost if an entry left.
+pub(crate) trait Worth {
+    /// Larger is worth more; only the order matters.
+    fn worth(&self, now: Timestamp) -> f32;
+}
+
+struct Segment<V> {
+    map: DashMap<Key, V, RandomState>,
+    /// One evictor at a time; the others insert and leave the segment a few entries over.
+    evicting: AtomicBool,
+}
+
+/// A table of `V` by [`Key`], bounded in memory.
+pub(crate) struct Table<V> {
+    segments: Box<[Segment<V>]>,
+    hasher: RandomState,
+}
+
+impl<V: Worth> Table<V> {
+    /// A table that takes at most about `bytes` (heap behind `V` not counted), and at least one segment.
+    pub(crate) fn with_bytes(bytes: usize) -> Self {
+        // hashbrown keeps one control byte a bucket.
+        let segment = SHARDS * SHARD_BUCKETS * (size_of::<(Key, V)>() + 1);
+        let segments = (bytes / segment).max(1);
+        let new = || Segment {
+            map: DashMap::with_hasher_and_shard_amount(RandomState::default(), SHARDS),
+            evicting: AtomicBool::new(false),
+        };
+        Self {
+            segments: std::iter::repeat_with(new).take(segments).collect(),
+            hasher: RandomState::default(),
+        }
+    }
+
+    /// Most entries a segment holds.
+    const SEGMENT_CAPACITY: usize = SHARDS * SHARD_BUCKETS * FILL_PERCENT / 100;
+
+    fn segment(&self, key: &Key) -> &Segment<V> {
+        // Scales the hash to the number of segments without a division.
+        let index = (u128::from(self.hasher.hash_one(key)) * self.segments.len() as u128) >> 64;
+        &self.segments[index as usize]
+    }
+
+    /// Reads the entry of `key`.
+    pub(crate) fn read<R>(&self, key: &Key, read: impl FnOnce(&V) -> R) -> Option<R> {
+        self.segment(key).map.get(key).map(|value| read(&value))
+    }
+
+    /// Changes the entry of `key` when there is one.
+    pub(crate) fn change<R>(&self, key: &Key, change: impl FnOnce(&mut V) -> R) -> Option<R> {
+        self.segment(key).map.get_mut(key).map(|mut value| change(&mut value))
+    }
+
+    /// Changes the entry of `key`, making it first when there is none.
+    pub(crate) fn update<R>(
+        &self,
+        key: Key,
+        now: Timestamp,
+        make: impl FnOnce() -> V,
+        change: impl FnOnce(&mut V) -> R,
+    ) -> R {
+        let segment = self.segment(&key);
+        let new = !segment.map.contains_key(&key);
+        if new && segment.map.len() >= Self::SEGMENT_CAPACITY {
+            Self::evict(segment, now);
+        }
+        let result = match segment.map.entry(key) {
+            Entry::Occupied(mut entry) => change(entry.get_mut()),
+            Entry::Vacant(entry) => change(&mut entry.insert(make())),
+        };
+        // Removed entries leave marks behind, and a shard full of them doubles instead of clearing them.
+        if new && segment.map.capacity() > FULL_CAPACITY {
+            segment.map.shrink_to_fit();
+        }
+        result
+    }
+
+    /// Takes the entry of `key` out when `condition` holds.
+    pub(crate) fn remove_if(&self, key: &Key, condition: impl FnOnce(&V) -> bool) -> Option<V> {
+        self.segment(key).map.remove_if(key, |_, value| condition(value)).map(|(_, value)| value)
+    }
+
+    /// Frees the least worthy eighth of a full segment.
+    fn evict(segment: &Segment<V>, now: Timestamp) {
+        if segment.evicting.swap(true, Ordering::Acquire) {
+            return;
+        }
+        let mut worths: Vec<f32> = segment.map.iter().map(|entry| entry.value().worth(now)).collect();
+        let mut left = worths.len() / EVICTED_PART;
+        if left > 0 {
+            let (_, &mut threshold, _) = worths.select_nth_unstable_by(left - 1, f32::total_cmp);
+            segment.map.retain(|_, value| {
+                let leaves = left > 0 && value.worth(now) <= threshold;
+                left -= usize::from(leaves);
+                !leaves
+            });
+        }
+        segment.evicting.store(false, Ordering::Release);
+    }
+
+    /// How many segments a sweeper has to visit.
+    pub(crate) fn segments(&self) -> usize {
+        self.segments.len()
+    }
+
+    /// Keeps the entries of one segment for which `keep` holds, and gives back memory of a segment that
+    /// has become nearly empty.
+    pub(crate) fn sweep(&self, segment: usize, mut keep: impl FnMut(&Key, &mut V) -> bool) {
+        let Some(segment) = self.segments.get(segment) else { return };
+        segment.map.retain(|key, value| keep(key, value));
+        if segment.map.len() * 8 < segment.map.capacity() {
+            segment.map.shrink_to_fit();
+        }
+    }
+
+    /// Entries held now.
+    pub(crate) fn len(&self) -> usize {
+        self.segments.iter().map(|segment| segment.map.len()).sum()
+    }
+
+    /// Most entries that it can hold.
+    pub(crate) fn capacity(&self) -> usize {
+        self.segments.len() * Self::SEGMENT_CAPACITY
+    }
+
+    /// Octets that the buckets take now.
+    pub(crate) fn bytes(&self) -> usize {
+        let bucket = size_of::<(Key, V)>() + 1;
+        // hashbrown reports 7/8 of its buckets as capacity.
+        self.segments.iter().map(|segment| segment.map.capacity() * 8 / 7 * bucket).sum()
+    }
+
+    /// Visits every entry, one segment at a time.
+    pub(crate) fn for_each(&self, mut visit: impl FnMut(&Key, &V)) {
+        for segment in &self.segments {
+            segment.map.iter().for_each(|entry| visit(entry.key(), entry.value()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::{Keyring, Kind};
+
+    struct Weight(f32);
+    impl Worth for Weight {
+        fn worth(&self, _: Timestamp) -> f32 {
+            self.0
+        }
+    }
+
+    fn key(n: u64) -> Key {
+        Keyring::new([1; 16]).named(Kind::Helo, &n.to_string())
+    }
+
+    #[test]
+    fn a_flood_stays_under_the_cap_and_spares_what_has_worth() {
+        let now = Timestamp::default();
+        let table = Table::with_bytes(1 << 20);
+        let old = table.capacity() as u64 / 4;
+        for n in 0..old {
+            table.update(key(n), now, || Weight(10.0), |_| ());
+        }
+        for n in 1_000_000..1_200_000 {
+            table.update(key(n), now, || Weight(1.0), |_| ());
+            assert!(table.len() <= table.capacity() + 1);
+        }
+        assert!(table.bytes() <= 1 << 20, "{} octets", table.bytes());
+        let kept = (0..old).filter(|&n| table.read(&key(n), |w| w.0 == 10.0) == Some(true)).count();
+        assert_eq!(kept as u64, old);
+    }
+
+    #[test]
+    fn sweeping_removes_and_gives_back() {
+        let now = Timestamp::default();
+        let table = Table::with_bytes(1 << 20);
+        for n in 0..2000 {
+            table.update(key(n), now, || Weight(n as f32), |_| ());
+        }
+        let before = table.bytes();
+        (0..table.segments()).for_each(|s| table.sweep(s, |_, w| w.0 < 10.0));
+        assert_eq!(table.len(), 10);
+        assert!(table.bytes() < before);
+        assert!(table.remove_if(&key(3), |_| true).is_some());
+        assert!(table.remove_if(&key(4), |w| w.0 > 5.0).is_none());
+        assert_eq!(table.change(&key(4), |w| w.0), Some(4.0));
+    }
+}
