@@ -12,7 +12,7 @@
 //! | `translate`, `address` | macros and arguments to facts |
 //! | `reply` | an answer to a milter reply |
 //! | `inspect`, `filter`, `auth_results` | what is read from a message's header, and whose word counts |
-//! | `server`, `listen`, `open` | accepting, limits, and leaving without cutting sessions off |
+//! | `server`, `listen`, `stream`, `open` | accepting, limits, and leaving without cutting sessions off |
 //!
 //! The invariant: whatever the engine does not refuse in words goes on. A client whose address is not known,
 //! an engine that is silent, an event out of order: each is answered with "continue".
@@ -34,6 +34,7 @@ mod options;
 mod reply;
 mod server;
 mod session;
+mod stream;
 mod translate;
 
 pub use filter::{FilterHeader, Forgeries, Reading};

@@ -6,24 +6,22 @@
 //! is closed at once.
 
 use crate::occasional::Occasional;
-use crate::open::{Guard, Open};
+use crate::open::Open;
 use crate::options::Options;
+use crate::stream::{Prompt, Stream};
 use indymilter::EitherStream;
 use std::future::Future;
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Sleep, sleep};
+use tokio::time::sleep;
 
 /// Shortest and longest pause after an accept error.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
-/// Octets of the shortest first packet, option negotiation: length, command, and three numbers.
-const FIRST_PACKET: usize = 4 + 1 + 12;
 
 /// A listening socket.
 #[derive(Debug)]
@@ -43,16 +41,13 @@ pub(crate) trait Accept {
 }
 
 impl Accept for Socket {
-    type Io = EitherStream<TcpStream, UnixStream>;
+    type Io = EitherStream<Prompt, UnixStream>;
 
     async fn accept(&mut self) -> io::Result<Self::Io> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, _) = listener.accept().await?;
-                // Without it a reply may wait 40 ms for the acknowledgement of the one before. It can only
-                // fail on a connection that is gone already, as the first read will tell.
-                let _ = stream.set_nodelay(true);
-                Ok(EitherStream::Tcp(stream))
+                Ok(EitherStream::Tcp(Prompt::new(stream)))
             }
             Self::Unix(listener) => Ok(EitherStream::Unix(listener.accept().await?.0)),
         }
@@ -106,62 +101,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> indymilter::Listener fo
     }
 }
 
-/// A connection that is counted while it is open, and fails when its first packet does not come in time.
-pub(crate) struct Stream<S> {
-    io: S,
-    /// Until the first packet is there.
-    deadline: Option<Pin<Box<Sleep>>>,
-    heard: usize,
-    _open: Guard,
-}
-
-impl<S> Stream<S> {
-    fn new(io: S, open: Guard, first_packet: Duration) -> Self {
-        Self { io, deadline: Some(Box::pin(sleep(first_packet))), heard: 0, _open: open }
-    }
-
-    fn hear(&mut self, octets: usize) {
-        self.heard = self.heard.saturating_add(octets);
-        if self.heard >= FIRST_PACKET {
-            self.deadline = None;
-        }
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Stream<S> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let before = buf.filled().len();
-        if let Poll::Ready(result) = Pin::new(&mut this.io).poll_read(cx, buf) {
-            this.hear(buf.filled().len().saturating_sub(before));
-            return Poll::Ready(result);
-        }
-        let Some(deadline) = &mut this.deadline else { return Poll::Pending };
-        ready!(deadline.as_mut().poll(cx));
-        tracing::debug!("connection closed, its first packet did not come in time");
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Stream<S> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write(cx, buf)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::collections::VecDeque;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio::io::{AsyncReadExt, DuplexStream, duplex};
     use tokio::time::timeout;
 
     /// Gives what it holds, one after another, and then nothing more.
@@ -220,26 +164,5 @@ mod tests {
         let _second = soon(arrivals.recv()).await;
         assert_eq!(soon(peers[2].read(&mut [0])).await.unwrap(), 0);
         assert_eq!(open.count(), 2);
-    }
-
-    #[tokio::test]
-    async fn the_first_packet_must_come_in_time_and_whole() {
-        let (mut peer, stream) = duplex(64);
-        let guard = Open::new().enter(1).unwrap();
-        let mut stream = Stream::new(stream, guard, Duration::from_millis(20));
-        peer.write_all(&[0; FIRST_PACKET - 1]).await.unwrap();
-        let mut packet = [0; FIRST_PACKET];
-        let error = soon(stream.read_exact(&mut packet)).await.unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-    }
-
-    #[tokio::test]
-    async fn after_the_first_packet_a_peer_may_be_silent() {
-        let (mut peer, stream) = duplex(64);
-        let guard = Open::new().enter(1).unwrap();
-        let mut stream = Stream::new(stream, guard, Duration::ZERO);
-        peer.write_all(&[0; FIRST_PACKET + 1]).await.unwrap();
-        soon(stream.read_exact(&mut [0; FIRST_PACKET + 1])).await.unwrap();
-        assert!(stream.deadline.is_none());
     }
 }

@@ -81,8 +81,15 @@ pub(crate) fn refusal(macros: &impl Macros) -> Option<Refusal> {
         return None;
     }
     let host = macros.text(c"{rcpt_host}").and_then(classify);
-    let text = || macros.text(c"{rcpt_addr}").and_then(|text| text.split(' ').rev().find_map(classify));
+    let text = || macros.text(c"{rcpt_addr}").and_then(classify_text);
     Some(host.or_else(text).unwrap_or(Refusal::Permanent))
+}
+
+/// Reads a reply's text, `550 5.1.1 User unknown`; the enhanced code says more than the other.
+fn classify_text(text: &str) -> Option<Refusal> {
+    let mut words = text.split(' ');
+    let code = words.next();
+    words.next().and_then(classify).or_else(|| code.and_then(classify))
 }
 
 /// Reads an enhanced status code, an SMTP code, or one of the words that Sendmail's error mailer knows.
@@ -235,6 +242,7 @@ mod tests {
         assert_eq!(read("nouser", "550 5.1.1 User unknown"), Some(Refusal::UnknownRecipient));
         assert_eq!(read("", "550 5.1.1 User unknown"), Some(Refusal::UnknownRecipient));
         assert_eq!(read("", "451 later"), Some(Refusal::Temporary));
+        assert_eq!(read("", "451 4.7.1 more than 500 messages"), Some(Refusal::Temporary));
         assert_eq!(read("mail.dest.example", "no"), Some(Refusal::Permanent));
         assert_eq!(refusal(&macros(&[("{rcpt_mailer}", "smtp"), ("{rcpt_host}", "5.1.1")])), None);
         assert_eq!(refusal(&macros(&[])), None);

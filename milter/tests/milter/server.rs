@@ -75,6 +75,42 @@ async fn a_peer_that_does_not_negotiate_is_dropped_and_others_are_not() {
 }
 
 #[tokio::test]
+async fn a_peer_that_falls_silent_is_dropped_in_the_end() {
+    let limits = Limits { idle: SHORT, ..Limits::default() };
+    let recorder = Recorder::default();
+    let options = Options { limits, ..Options::default() };
+    let server = Server::start(recorder.clone(), options, Duration::ZERO).await;
+    let mut connection = server.connect().await;
+    introduce(&mut connection).await;
+    assert_eq!(until(&recorder, "told").await, "told 192.0.2.7:4321 closed");
+    server.ended().await;
+}
+
+#[tokio::test]
+async fn garbage_ends_its_own_connection_only() {
+    let (server, _) = Server::recording().await;
+    let mut connection = server.connect().await;
+    let offer = b"\0\0\0\x0dO\0\0\0\x06\0\0\x01\xff\0\x1f\xff\xff";
+    let garbage: [&[u8]; 7] = [
+        b"GET / HTTP/1.1\r\nHost: mx.dest.example\r\n\r\n",
+        b"\xff\xff\xff\xffO",
+        b"\0\0\0\0O\0\0\0\0O\0\0\0\0O\0\0\0\0O",
+        b"\0\0\0\x0dO\0\0\0\x01\0\0\0\0\0\0\0\0",
+        &[&offer[..], b"\0\0\0\x02H!"].concat(),
+        &[&offer[..], b"\0\0\0\x01!"].concat(),
+        &[&offer[..], b"\0\0\0\x04M\xff\0\xfe\0\0\0\x01M"].concat(),
+    ];
+    for octets in garbage {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(octets).await.unwrap();
+        // Closed in order or reset: either way it ends.
+        let _ = soon(stream.read_to_end(&mut Vec::new())).await;
+    }
+    introduce(&mut connection).await;
+    server.ended().await;
+}
+
+#[tokio::test]
 async fn leaving_waits_for_the_sessions_that_are_open() {
     let recorder = Recorder::default();
     let server = Server::start(recorder.clone(), Options::default(), LONG).await;
