@@ -148,13 +148,10 @@ impl Session {
     /// The message was not refused by us: the transaction ends well.
     pub(crate) fn received(&mut self) -> Option<Report> {
         let transaction = self.transaction.take()?;
-        let (verified, filter) = transaction.inspection.learnt();
         self.report(Event::MessageReceived {
             transaction: transaction.id,
-            size: Some(transaction.measured),
             recipients: Some(transaction.accepted),
-            verified,
-            filter,
+            filter: transaction.inspection.verdict(),
         })
     }
 
