@@ -1,0 +1,67 @@
+use super::*;
+use policy_core::answer::{Answer, DecisionId, Reply};
+use policy_core::engine::Report;
+use policy_core::facts::Facts;
+use std::sync::Mutex;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::time::timeout;
+
+#[derive(Clone)]
+struct AcceptAll;
+
+impl Engine for AcceptAll {
+    async fn decide(&self, _: Facts) -> Answer {
+        Answer { id: DecisionId::new(1), reply: Reply::Accept }
+    }
+
+    fn report(&self, _: Report) {}
+}
+
+/// Yields what it was given, the last first, and then nothing.
+struct Script(Mutex<Vec<io::Result<DuplexStream>>>);
+
+impl Listener for Script {
+    type Stream = DuplexStream;
+
+    async fn accept(&self) -> io::Result<(DuplexStream, Peer)> {
+        let next = self.0.lock().unwrap().pop();
+        match next {
+            Some(next) => next.map(|stream| (stream, Peer::Unix { pid: None, uid: None })),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+#[tokio::test]
+async fn errors_of_accept_are_outlived() {
+    const EMFILE: i32 = 24;
+    let (mut client, server) = duplex(1024);
+    let script = Script(Mutex::new(vec![
+        Ok(server),
+        Err(io::Error::from(io::ErrorKind::ConnectionAborted)),
+        Err(io::Error::from_raw_os_error(EMFILE)),
+        Err(io::Error::from_raw_os_error(EMFILE)),
+    ]));
+    let (_close, closing) = watch::channel(false);
+    let permits = Arc::new(Semaphore::new(1));
+    let ask = async {
+        client.write_all(b"request=smtpd_access_policy\n\n").await.unwrap();
+        let mut answer = [0; 14];
+        client.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"action=DUNNO\n\n");
+    };
+    tokio::select! {
+        () = accept_all(&script, AcceptAll, Limits::default(), &permits, closing) => unreachable!(),
+        answered = timeout(Duration::from_secs(10), ask) => answered.unwrap(),
+    }
+}
+
+#[tokio::test]
+async fn what_happens_often_is_told_seldom() {
+    let mut seldom = Seldom::default();
+    let mut told = Vec::new();
+    (0..5).for_each(|_| seldom.tell(|times| told.push(times)));
+    seldom.last = seldom.last.and_then(|last| last.checked_sub(LOG_INTERVAL));
+    seldom.tell(|times| told.push(times));
+    assert_eq!(told, [1, 5]);
+}
