@@ -87,6 +87,7 @@ pub struct Quota {
 pub(crate) struct Debit {
     pub(crate) key: Key,
     pub(crate) quota: Quota,
+    pub(crate) cost: PerHour,
 }
 
 /// Which limit refused a request.
@@ -169,18 +170,17 @@ impl Meters {
         Self { table: Table::with_bytes(bytes), stripes }
     }
 
-    /// Debits `cost` from every key, or from none. With `session`, also takes a place among the sessions of
+    /// Debits each key's cost, or nothing at all. With `session`, also takes a place among the sessions of
     /// the first key, which is free again when the returned slot is dropped.
     pub(crate) fn reserve(
         self: &Arc<Self>,
         debits: &[Debit],
-        cost: &PerHour,
         session: bool,
         now: Timestamp,
     ) -> Result<Option<SessionSlot>, Refusal> {
         let _locked = self.lock(debits);
         for (index, debit) in debits.iter().enumerate() {
-            self.check(index, debit, cost, session && index == 0, now)?;
+            self.check(index, debit, session && index == 0, now)?;
         }
         for (index, debit) in debits.iter().enumerate() {
             let session = u32::from(session && index == 0);
@@ -189,7 +189,7 @@ impl Meters {
                 now,
                 || Meter::new(now),
                 |meter| {
-                    meter.debit(&debit.quota, cost, now);
+                    meter.debit(&debit.quota, &debit.cost, now);
                     meter.sessions += session;
                 },
             );
@@ -207,19 +207,12 @@ impl Meters {
         stripes.iter().map(|&stripe| unpoisoned(&self.stripes[stripe])).collect()
     }
 
-    fn check(
-        &self,
-        index: usize,
-        debit: &Debit,
-        cost: &PerHour,
-        session: bool,
-        now: Timestamp,
-    ) -> Result<(), Refusal> {
+    fn check(&self, index: usize, debit: &Debit, session: bool, now: Timestamp) -> Result<(), Refusal> {
         let meter = self.table.read(&debit.key, |meter| *meter).unwrap_or(Meter::new(now));
         let quota = &debit.quota;
         let full = session && meter.sessions >= quota.sessions;
         let refused = meter
-            .check(quota, cost, now)
+            .check(quota, &debit.cost, now)
             .or_else(|| full.then_some((Dimension::Sessions, f64::from(quota.sessions), LEAST_RETRY)));
         match refused {
             None => Ok(()),
@@ -282,7 +275,7 @@ mod tests {
 
     fn debit(name: &str, limit: f64) -> Debit {
         let quota = Quota { burst: PerHour([limit; 4]), rate: PerHour([limit; 4]), sessions: 2 };
-        Debit { key: Keyring::new([3; 16]).named(Kind::Address, name), quota }
+        Debit { key: Keyring::new([3; 16]).named(Kind::Address, name), quota, cost: MESSAGE }
     }
 
     fn meters() -> Arc<Meters> {
@@ -290,7 +283,7 @@ mod tests {
     }
 
     fn admitted(meters: &Arc<Meters>, debits: &[Debit], now: Timestamp, tries: usize) -> usize {
-        (0..tries).filter(|_| meters.reserve(debits, &MESSAGE, false, now).is_ok()).count()
+        (0..tries).filter(|_| meters.reserve(debits, false, now).is_ok()).count()
     }
 
     #[test]
@@ -298,7 +291,7 @@ mod tests {
         let meters = meters();
         let debits = [debit("a", 20.0)];
         assert_eq!(admitted(&meters, &debits, NOW, 100), 20);
-        let refused = meters.reserve(&debits, &MESSAGE, false, NOW).unwrap_err();
+        let refused = meters.reserve(&debits, false, NOW).unwrap_err();
         assert_eq!((refused.dimension, refused.limit), (Dimension::Messages, 20.0));
         assert_eq!(refused.retry_after, Duration::from_secs(180));
         assert_eq!(admitted(&meters, &debits, NOW.after(refused.retry_after), 100), 1);
@@ -317,8 +310,8 @@ mod tests {
                     scope.spawn(|| {
                         for _ in 0..10 {
                             // A request that the narrow key refuses must leave the shared one untouched.
-                            let _ = meters.reserve(&[shared, narrow, *own], &MESSAGE, false, NOW);
-                            let ok = meters.reserve(&[*own, shared], &MESSAGE, false, NOW).is_ok();
+                            let _ = meters.reserve(&[shared, narrow, *own], false, NOW);
+                            let ok = meters.reserve(&[*own, shared], false, NOW).is_ok();
                             admitted.fetch_add(usize::from(ok), Ordering::Relaxed);
                         }
                     });
@@ -335,29 +328,28 @@ mod tests {
     fn sessions_are_counted_and_given_back() {
         let meters = meters();
         let debits = [debit("a", 100.0)];
-        let first = meters.reserve(&debits, &MESSAGE, true, NOW).unwrap();
-        let _second = meters.reserve(&debits, &MESSAGE, true, NOW).unwrap();
-        let refused = meters.reserve(&debits, &MESSAGE, true, NOW).unwrap_err();
+        let first = meters.reserve(&debits, true, NOW).unwrap();
+        let _second = meters.reserve(&debits, true, NOW).unwrap();
+        let refused = meters.reserve(&debits, true, NOW).unwrap_err();
         assert_eq!(refused.dimension, Dimension::Sessions);
         drop(first);
-        assert!(meters.reserve(&debits, &MESSAGE, true, NOW).is_ok());
+        assert!(meters.reserve(&debits, true, NOW).is_ok());
     }
 
     #[test]
     fn a_cost_above_the_burst_passes_when_nothing_is_outstanding() {
         let meters = meters();
-        let huge = PerHour([0.0, 0.0, 0.0, 1e9]);
-        let debits = [debit("a", 100.0)];
-        assert!(meters.reserve(&debits, &huge, false, NOW).is_ok());
-        assert!(meters.reserve(&debits, &huge, false, NOW).is_err());
-        assert!(meters.reserve(&debits, &huge, false, NOW.after(Duration::from_secs(3601))).is_ok());
+        let debits = [Debit { cost: PerHour([0.0, 0.0, 0.0, 1e9]), ..debit("a", 100.0) }];
+        assert!(meters.reserve(&debits, false, NOW).is_ok());
+        assert!(meters.reserve(&debits, false, NOW).is_err());
+        assert!(meters.reserve(&debits, false, NOW.after(Duration::from_secs(3601))).is_ok());
     }
 
     #[test]
     fn empty_meters_are_swept_and_open_sessions_are_not() {
         let meters = meters();
-        meters.reserve(&[debit("a", 10.0)], &MESSAGE, false, NOW).unwrap();
-        let slot = meters.reserve(&[debit("b", 10.0)], &MESSAGE, true, NOW).unwrap();
+        meters.reserve(&[debit("a", 10.0)], false, NOW).unwrap();
+        let slot = meters.reserve(&[debit("b", 10.0)], true, NOW).unwrap();
         let later = NOW.after(Duration::from_secs(86_400));
         let sweep = || (0..meters.segments()).for_each(|s| meters.sweep(s, later));
         sweep();
@@ -382,7 +374,7 @@ mod tests {
                 now = now.after(Duration::from_secs(pause));
                 let before = meters.outstanding(&debits[0].key, &debits[0].quota.rate, now).0;
                 let cost = PerHour([0.0, f64::from(units.min(limit)), 0.0, 0.0]);
-                match meters.reserve(&debits, &cost, false, now) {
+                match meters.reserve(&[Debit { cost, ..debits[0] }], false, now) {
                     Ok(_) => admitted.push((now, cost.0[1])),
                     Err(refused) => {
                         prop_assert_eq!(meters.outstanding(&debits[0].key, &debits[0].quota.rate, now).0, before);

@@ -30,7 +30,8 @@ pub struct Decision {
     pub verdict: Arc<Verdict>,
     /// The reply to write on the wire.
     pub reply: Reply,
-    /// Whether the question was asked for the first time. A repeated one cost nothing and says nothing new.
+    /// Whether this says something new: a repeated question, or one asked before anything is judged, has
+    /// cost nothing and is not worth a line in the log.
     pub first: bool,
 }
 
@@ -50,14 +51,15 @@ pub fn decide(policy: &Arc<Policy>, state: &State, facts: &Facts, now: Timestamp
         if facts.stage < policy.reply_from {
             return unjudged(state, Reason::Early);
         }
-        let before = session.answered(facts, recipient);
-        let first = before.is_none();
-        let verdict = before.unwrap_or_else(|| Arc::new(judge(&policy, state, session, facts, now)));
-        let reply = verdict.reply(&policy, &facts.client);
-        if first {
-            session.note(facts, recipient, &verdict, reply != Reply::Accept);
+        if let Some(verdict) = session.answered(facts, recipient) {
+            return Decision { reply: verdict.reply(&policy, &facts.client), verdict, first: false };
         }
-        Decision { verdict, reply, first }
+        let verdict = Arc::new(judge(&policy, state, session, facts, now));
+        let reply = verdict.reply(&policy, &facts.client);
+        let standing = session.standing_verdict(facts, &verdict);
+        session.note(facts, recipient, &verdict, reply != Reply::Accept);
+        let first = standing.is_none();
+        Decision { verdict: standing.unwrap_or(verdict), reply, first }
     })
 }
 
@@ -74,7 +76,7 @@ pub fn report(state: &State, report: &Report, now: Timestamp) {
 
 fn unjudged(state: &State, reason: Reason) -> Decision {
     let verdict = Arc::new(Verdict::accept(state.next_id(), reason));
-    Decision { verdict, reply: Reply::Accept, first: true }
+    Decision { verdict, reply: Reply::Accept, first: false }
 }
 
 /// From facts to verdict.
@@ -178,42 +180,51 @@ impl<'a> Case<'a> {
 
     /// Debits what the question costs, from all keys or from none.
     fn reserve(&self, session: &mut Session, standing: &Standing) -> Result<(), (Reason, Scope, Duration)> {
-        let debits = self.debits(standing);
         let cost = self.cost(session);
-        let open = session.place.is_none();
-        match self.state.meters.reserve(&debits, &cost, open, self.now) {
+        let begins = cost.0[MESSAGES] > 0.0;
+        let (payers, debits): (ArrayVec<Payer, MAX_KEYS>, ArrayVec<Debit, MAX_KEYS>) =
+            self.debits(session, standing, cost).into_iter().unzip();
+        match self.state.meters.reserve(&debits, session.place.is_none(), self.now) {
             Ok(place) => {
                 session.place = session.place.take().or(place);
                 session.connection_debited = true;
-                session.transaction.message_debited |= cost.0[1] > 0.0;
-                session.transaction.bytes_debited += cost.0[3] as u64;
+                session.transaction.message_debited |= begins;
+                session.transaction.domain_debited |= payers.contains(&Payer::Domain);
+                session.transaction.bytes_debited += cost.0[BYTES] as u64;
                 Ok(())
             }
             Err(refusal) => {
                 let reading = self.state.ledger.read(&self.identities.address(), self.now);
                 let spike = self.policy.limits.is_spike(&reading);
                 let reason = verdict::limited(refusal, standing.word, spike);
-                Err((reason, scope(&refusal, cost.0[1] > 0.0), refusal.retry_after))
+                Err((reason, payers[refusal.index].scope(begins), refusal.retry_after))
             }
         }
     }
 
     /// The keys that pay, each with its quota: the address; its prefix while the client is a stranger or
     /// worse; the first verified domain.
-    fn debits(&self, standing: &Standing) -> ArrayVec<Debit, MAX_KEYS> {
+    fn debits(
+        &self,
+        session: &Session,
+        standing: &Standing,
+        cost: PerHour,
+    ) -> ArrayVec<(Payer, Debit), MAX_KEYS> {
         let limits = &self.policy.limits;
         let lane = Lane::of(standing.word);
-        let debit = |key: Key, factor| {
+        let debit = |payer, key: Key, factor, cost| {
             let reading = self.state.ledger.read(&key, self.now);
-            Debit { key: lane.key(key), quota: limits.quota(&reading, standing.word, factor) }
+            (payer, Debit { key: lane.key(key), quota: limits.quota(&reading, standing.word, factor), cost })
         };
         let mut debits = ArrayVec::new();
-        debits.push(debit(self.identities.address(), 1.0));
+        debits.push(debit(Payer::Address, self.identities.address(), 1.0, cost));
         if !matches!(standing.word, Word::High | Word::Medium) {
-            debits.push(debit(self.identities.prefix(), limits.prefix_factor));
+            debits.push(debit(Payer::Prefix, self.identities.prefix(), limits.prefix_factor, cost));
         }
-        let verified = self.identities.verified().next();
-        debits.extend(verified.map(|c| debit(c.general.unwrap_or(c.specific), limits.domain_factor)));
+        debits.extend(self.identities.verified().next().map(|chain| {
+            let cost = self.domain_cost(session, cost);
+            debit(Payer::Domain, chain.general.unwrap_or(chain.specific), limits.domain_factor, cost)
+        }));
         debits
     }
 
@@ -222,29 +233,54 @@ impl<'a> Case<'a> {
         let facts = self.facts;
         let in_transaction = facts.stage >= Stage::Mail;
         let one = |is: bool| f64::from(u8::from(is));
-        let declared = facts.message.size.filter(|_| in_transaction).unwrap_or(0);
+        let size = facts.message.size.filter(|_| in_transaction).unwrap_or(0);
         PerHour([
             one(!session.connection_debited),
             one(in_transaction && !session.transaction.message_debited),
             one(facts.stage == Stage::Rcpt),
-            declared.saturating_sub(session.transaction.bytes_debited) as f64,
+            size.saturating_sub(session.transaction.bytes_debited) as f64,
         ])
+    }
+
+    /// A domain that is verified only by the message itself owes all of it at once.
+    fn domain_cost(&self, session: &Session, cost: PerHour) -> PerHour {
+        let transaction = &session.transaction;
+        if transaction.domain_debited || !transaction.message_debited {
+            return cost;
+        }
+        let PerHour([connection, _, recipient, bytes]) = cost;
+        let before = (f64::from(transaction.accepted), transaction.bytes_debited as f64);
+        PerHour([connection, 1.0, recipient + before.0, bytes + before.1])
+    }
+}
+
+/// Places of [`PerHour`].
+const MESSAGES: usize = 1;
+const BYTES: usize = 3;
+
+/// Whose quota a debit is.
+#[derive(Clone, Copy, PartialEq)]
+enum Payer {
+    Address,
+    Prefix,
+    Domain,
+}
+
+impl Payer {
+    /// What a refusal is about. A limit that a transaction runs into halfway is about the recipient: those
+    /// before it shall be delivered. A domain's limit is not about the host that sends for many.
+    fn scope(self, begins: bool) -> Scope {
+        match self {
+            Self::Domain => Scope::Domain,
+            _ if !begins => Scope::Recipient,
+            Self::Address | Self::Prefix => Scope::Client,
+        }
     }
 }
 
 impl Verdict {
     fn of(self, standing: Standing) -> Self {
         Self { standing: Some(standing), ..self }
-    }
-}
-
-/// A limit that a transaction runs into halfway is about the recipient: those before it shall be delivered.
-/// A limit of a verified domain is about that domain, not about the host that sends for many.
-fn scope(refusal: &crate::allowance::Refusal, begins: bool) -> Scope {
-    match refusal.index {
-        _ if !begins => Scope::Recipient,
-        2 => Scope::Domain,
-        _ => Scope::Client,
     }
 }
 

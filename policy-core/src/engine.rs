@@ -1,7 +1,7 @@
 //! The handle that a front end holds: one call to ask, one to report what became of it.
 
 use crate::answer::Answer;
-use crate::facts::{Facts, FrontEnd, SessionId, TransactionId, VerifiedDomain};
+use crate::facts::{Facts, FrontEnd, SessionId, TransactionId};
 use compact_str::CompactString;
 use std::future::Future;
 
@@ -41,12 +41,8 @@ pub enum Event {
     MessageReceived {
         /// The transaction it belongs to.
         transaction: TransactionId,
-        /// Octets as received.
-        size: Option<u64>,
         /// Recipients it was accepted for; `None` when the front end cannot tell.
         recipients: Option<u32>,
-        /// Domains that an upstream Authentication-Results header says passed.
-        verified: Vec<VerifiedDomain>,
         /// What a content filter wrote into the message, if one did.
         filter: Option<FilterVerdict>,
     },

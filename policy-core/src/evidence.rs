@@ -18,7 +18,7 @@ pub const SLOW_HALF_LIFE: f64 = 10.0 * 86_400.0;
 /// Half-lives a landmark may lie behind before sums are brought to a new one; 2^64 is far from overflow.
 const MAX_LAG: f64 = 64.0;
 
-/// Something that is counted: what becomes of it fades alike.
+/// Evidence about an identity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Weight {
     /// Weight of good evidence.
@@ -29,71 +29,125 @@ pub struct Weight {
     pub volume: f32,
 }
 
-impl Weight {
-    /// Good and bad weight together.
+/// Good and bad weight together, fading alike.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Weight of good evidence.
+    pub good: f32,
+    /// Weight of bad evidence.
+    pub bad: f32,
+}
+
+impl Tally {
+    /// Both weights together.
     pub fn evidence(self) -> f32 {
         self.good + self.bad
     }
 
-    fn add_scaled(&mut self, other: Self, scale: f64) {
+    fn add_scaled(&mut self, good: f32, bad: f32, scale: f64) {
         // Through f64: the product of a tiny weight and a large scale must not round twice.
         let add = |sum: &mut f32, weight: f32| *sum = (f64::from(*sum) + f64::from(weight) * scale) as f32;
-        add(&mut self.good, other.good);
-        add(&mut self.bad, other.bad);
-        add(&mut self.volume, other.volume);
+        add(&mut self.good, good);
+        add(&mut self.bad, bad);
     }
 
     fn scaled(self, scale: f64) -> Self {
         let mut result = Self::default();
-        result.add_scaled(self, scale);
+        result.add_scaled(self.good, self.bad, scale);
         result
     }
 }
 
 /// What is remembered of one identity: 32 octets.
+///
+/// Volume is kept by the day (UTC): today's messages, and the most of any day before, which fades with the
+/// slow half-life. Today does not count towards what a sender may send today, so a burst cannot widen its
+/// own allowance.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
-    /// The landmark of the sums, in seconds since the epoch.
+    /// The landmark of the tallies, in seconds since the epoch.
     landmark: u32,
-    /// When the identity was first seen, in seconds since the epoch.
-    first_seen: u32,
-    fast: Weight,
-    slow: Weight,
+    /// The day it was first seen, since the epoch.
+    first_day: u16,
+    /// The day that `today` counts.
+    day: u16,
+    fast: Tally,
+    slow: Tally,
+    /// Messages let in on `day`.
+    today: f32,
+    /// The most messages of any earlier day, faded to `day`.
+    busiest: f32,
 }
 
 /// A record as it reads at some moment.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Reading {
     /// Weights of the last hours.
-    pub fast: Weight,
+    pub fast: Tally,
     /// Weights of the last weeks.
-    pub slow: Weight,
-    /// Seconds since the identity was first seen.
-    pub age: f64,
+    pub slow: Tally,
+    /// Messages let in since midnight (UTC).
+    pub today: f32,
+    /// The most messages of any earlier day, faded until now.
+    pub busiest: f32,
+    /// Days since the identity was first seen.
+    pub age_days: u16,
+}
+
+fn day_of(at: Timestamp) -> u16 {
+    // 65,535 days reach the year 2149.
+    u16::try_from(at.as_secs_u32() / 86_400).unwrap_or(u16::MAX)
+}
+
+/// What is left of a number after some days.
+fn faded(number: f32, days: u16) -> f32 {
+    (f64::from(number) * (-f64::from(days) * 86_400.0 / SLOW_HALF_LIFE).exp2()) as f32
 }
 
 impl Record {
     /// An empty record that begins now.
     pub fn new(now: Timestamp) -> Self {
-        let now = now.as_secs_u32();
-        Self { landmark: now, first_seen: now, fast: Weight::default(), slow: Weight::default() }
+        let day = day_of(now);
+        Self {
+            landmark: now.as_secs_u32(),
+            first_day: day,
+            day,
+            fast: Tally::default(),
+            slow: Tally::default(),
+            today: 0.0,
+            busiest: 0.0,
+        }
     }
 
     /// Adds evidence that arose at `at`, which may lie before the record's beginning.
     pub fn add(&mut self, weight: Weight, at: Timestamp) {
-        let at = at.as_secs_u32();
-        let lag = f64::from(at) - f64::from(self.landmark);
+        let secs = at.as_secs_u32();
+        let lag = f64::from(secs) - f64::from(self.landmark);
         if lag > MAX_LAG * FAST_HALF_LIFE {
-            self.rebase(at);
-            return self.add_lagging(weight, 0.0);
+            self.rebase(secs);
         }
-        self.add_lagging(weight, lag);
-        self.first_seen = self.first_seen.min(at);
+        let lag = f64::from(secs) - f64::from(self.landmark);
+        self.fast.add_scaled(weight.good, weight.bad, (lag / FAST_HALF_LIFE).exp2());
+        self.slow.add_scaled(weight.good, weight.bad, (lag / SLOW_HALF_LIFE).exp2());
+        self.add_volume(weight.volume, day_of(at));
+        self.first_day = self.first_day.min(day_of(at));
     }
 
-    fn add_lagging(&mut self, weight: Weight, lag: f64) {
-        self.fast.add_scaled(weight, (lag / FAST_HALF_LIFE).exp2());
-        self.slow.add_scaled(weight, (lag / SLOW_HALF_LIFE).exp2());
+    fn add_volume(&mut self, volume: f32, day: u16) {
+        if volume > 0.0 {
+            self.turn_to(day);
+            self.today += volume;
+        }
+    }
+
+    /// Turns to a later day: what was today becomes one of the days before.
+    fn turn_to(&mut self, day: u16) {
+        let days = day.saturating_sub(self.day);
+        if days > 0 {
+            self.busiest = faded(self.busiest, days).max(faded(self.today, days - 1));
+            self.today = 0.0;
+            self.day = day;
+        }
     }
 
     fn rebase(&mut self, landmark: u32) {
@@ -108,20 +162,28 @@ impl Record {
         let landmark = self.landmark.max(other.landmark);
         self.rebase(landmark);
         other.rebase(landmark);
-        self.fast.add_scaled(other.fast, 1.0);
-        self.slow.add_scaled(other.slow, 1.0);
-        self.first_seen = self.first_seen.min(other.first_seen);
+        self.fast.add_scaled(other.fast.good, other.fast.bad, 1.0);
+        self.slow.add_scaled(other.slow.good, other.slow.bad, 1.0);
+        let day = self.day.max(other.day);
+        self.turn_to(day);
+        other.turn_to(day);
+        self.today += other.today;
+        self.busiest += other.busiest;
+        self.first_day = self.first_day.min(other.first_day);
     }
 
     /// The record as it reads now.
     pub fn read(&self, now: Timestamp) -> Reading {
-        let now = f64::from(now.as_secs_u32());
-        let lag = now - f64::from(self.landmark);
+        let lag = f64::from(now.as_secs_u32()) - f64::from(self.landmark);
+        let mut turned = *self;
+        turned.turn_to(day_of(now));
         Reading {
             // A clock that jumped back must not blow the sums up.
             fast: self.fast.scaled((-lag / FAST_HALF_LIFE).exp2().min(1.0)),
             slow: self.slow.scaled((-lag / SLOW_HALF_LIFE).exp2().min(1.0)),
-            age: (now - f64::from(self.first_seen)).max(0.0),
+            today: turned.today,
+            busiest: turned.busiest,
+            age_days: day_of(now).saturating_sub(self.first_day),
         }
     }
 }
@@ -129,38 +191,12 @@ impl Record {
 impl Reading {
     /// A reading of nothing at all.
     pub const NOTHING: Self = Self {
-        fast: Weight { good: 0.0, bad: 0.0, volume: 0.0 },
-        slow: Weight { good: 0.0, bad: 0.0, volume: 0.0 },
-        age: 0.0,
+        fast: Tally { good: 0.0, bad: 0.0 },
+        slow: Tally { good: 0.0, bad: 0.0 },
+        today: 0.0,
+        busiest: 0.0,
+        age_days: 0,
     };
-
-    /// Messages a day, as far back as memory and age allow; the larger of both speeds, so that a sender
-    /// that grows is not held to its past.
-    pub fn daily_volume(&self) -> f64 {
-        daily(self.fast.volume, FAST_HALF_LIFE, self.age).max(daily(
-            self.slow.volume,
-            SLOW_HALF_LIFE,
-            self.age,
-        ))
-    }
-
-    /// Messages a day by the slow memory alone: the baseline that a spike is measured against.
-    pub fn baseline(&self) -> f64 {
-        daily(self.slow.volume, SLOW_HALF_LIFE, self.age)
-    }
-
-    /// Messages a day by the fast memory alone.
-    pub fn recent_daily(&self) -> f64 {
-        daily(self.fast.volume, FAST_HALF_LIFE, self.age)
-    }
-}
-
-/// A decayed sum as a rate for a day: the sum over the length that the memory effectively spans, but never
-/// less than a day, so that one hour's mail is not taken for a habit.
-fn daily(sum: f32, half_life: f64, age: f64) -> f64 {
-    let span = half_life / std::f64::consts::LN_2 * (1.0 - (-age / half_life).exp2());
-    let least = (half_life / std::f64::consts::LN_2).min(86_400.0);
-    f64::from(sum) / span.max(least) * 86_400.0
 }
 
 #[cfg(test)]
@@ -211,13 +247,16 @@ mod tests {
     }
 
     #[test]
-    fn daily_volume_follows_a_steady_sender() {
-        let mut record = Record::new(at(0));
-        for hour in 0..24 * 60 {
-            record.add(Weight { volume: 10.0, ..Weight::default() }, at(hour * 3600));
-        }
-        let daily = record.read(at(24 * 60 * 3600)).daily_volume();
-        assert!((daily - 240.0).abs() < 15.0, "{daily}");
+    fn todays_volume_counts_from_tomorrow_and_fades() {
+        let day = |n: u64| Timestamp::from_secs(19_700 * 86_400 + n * 86_400 + 43_200);
+        let mut record = Record::new(day(0));
+        (0..100).for_each(|_| record.add(Weight { volume: 1.0, ..Weight::default() }, day(0)));
+        let today = record.read(day(0));
+        assert_eq!((today.today, today.busiest), (100.0, 0.0));
+        let tomorrow = record.read(day(1));
+        assert_eq!((tomorrow.today, tomorrow.busiest), (0.0, 100.0));
+        record.add(Weight { volume: 10.0, ..Weight::default() }, day(11));
+        assert!((record.read(day(11)).busiest - 50.0).abs() < 0.1);
     }
 
     proptest! {
@@ -233,7 +272,7 @@ mod tests {
             let backward = sum(&events);
             prop_assert!((forward.slow.bad - backward.slow.bad).abs() <= 1e-3 * forward.slow.bad.max(1e-3));
             prop_assert!((forward.fast.bad - backward.fast.bad).abs() <= 1e-3 * forward.fast.bad.max(1e-3));
-            prop_assert_eq!(forward.age, backward.age);
+            prop_assert_eq!(forward.age_days, backward.age_days);
         }
 
         #[test]

@@ -128,11 +128,15 @@ impl fmt::Display for Explanation {
 
 impl Explanation {
     fn remembered(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "remembered (weights of the last weeks: good, bad, messages let in)")?;
+        writeln!(
+            f,
+            "remembered (weights of the last weeks, good and bad; messages today, and on the busiest day)"
+        )?;
         for key in &self.identities {
             let slow = key.reading.slow;
             let (kind, name) = (key.kind.word(), &key.name);
-            writeln!(f, "  {kind:<32} {name:<34} {:>8.2} {:>8.2} {:>8.1}", slow.good, slow.bad, slow.volume)?;
+            let (good, bad, today, busiest) = (slow.good, slow.bad, key.reading.today, key.reading.busiest);
+            writeln!(f, "  {kind:<32} {name:<34} {good:>8.2} {bad:>8.2} {today:>8.0} {busiest:>8.0}")?;
         }
         Ok(())
     }

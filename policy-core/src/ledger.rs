@@ -18,7 +18,7 @@ const FORGOTTEN: f32 = 0.02;
 impl Worth for Record {
     fn worth(&self, now: Timestamp) -> f32 {
         let reading = self.read(now);
-        reading.slow.evidence() + reading.slow.volume
+        reading.slow.evidence() + reading.today.max(reading.busiest)
     }
 }
 

@@ -1,8 +1,8 @@
 //! From standing and history to quotas: one rule for warm-up, spikes and recovery.
 //!
-//! A stranger has the cold quota. Good volume widens it: the quota follows what the sender has sent each
-//! day, times a growth that the standing earns, so a published warm-up schedule (20 an hour at first, 1.4
-//! times more each day) always fits. Volume far above the sender's own baseline halves the growth unless
+//! A stranger has the cold quota. Good volume widens it: the quota follows the sender's busiest day before
+//! today, times a growth that the standing earns, so a published warm-up schedule (20 an hour at first, 1.4
+//! times more each day) always fits. Once today has far outrun every day before, the growth is halved unless
 //! the standing is High. Low and Bad senders draw on meters of their own, so what they do costs the good
 //! mail of the same host nothing; and even Bad has a floor, so a sender can always prove itself.
 
@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 
 /// Hours in which a day's volume may come at the sustained rate.
 const HOURS: f64 = 24.0;
-/// A sender is past its warm-up, and its baseline means something, after this many seconds.
-const BASELINE_AGE: f64 = 2.0 * 86_400.0;
+/// A baseline means something after this many days.
+const BASELINE_DAYS: u16 = 2;
 
 /// The limits of a policy. Each number is for one address; see the factors for wider keys.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,12 +26,11 @@ pub struct Limits {
     pub floor: PerHour,
     /// The share of a stranger's quota that is left to a Low sender.
     pub low_share: f64,
-    /// Times its own daily volume that a sender of standing High may send in a day.
+    /// Times its busiest day that a sender of standing High may send in a day, and at once.
     pub growth_high: f64,
     /// The same for Medium and New. At least 1.4, the step of published warm-up schedules.
     pub growth: f64,
-    /// Times its own baseline above which a sender counts as spiking. A warm-up of 1.4 times more each day
-    /// runs at 4.3 times the mean of the weeks before it, so this lies above.
+    /// Times its busiest day above which a sender counts as spiking.
     pub spike: f64,
     /// Times an address's quota that all strangers of a prefix share.
     pub prefix_factor: f64,
@@ -55,7 +54,7 @@ impl Default for Limits {
             low_share: 0.25,
             growth_high: 4.0,
             growth: 2.0,
-            spike: 5.0,
+            spike: 2.0,
             prefix_factor: 4.0,
             domain_factor: 2.0,
             sessions_high: 50,
@@ -107,7 +106,7 @@ impl Limits {
 
     /// The cold quota, widened by good volume: all dimensions by the ratio that messages earn.
     fn earned(&self, cold: PerHour, reading: &Reading, word: Word) -> (PerHour, PerHour) {
-        let daily = reading.daily_volume() * good_share(reading) * self.growth_for(reading, word);
+        let daily = f64::from(reading.busiest) * good_share(reading) * self.growth_for(reading, word);
         let ratio = |messages: f64| (messages / cold.0[1].max(1.0)).max(1.0);
         (cold.times(ratio(daily)), cold.times(ratio(daily / HOURS)))
     }
@@ -120,13 +119,10 @@ impl Limits {
         }
     }
 
-    /// Whether a sender with a baseline sends far above it.
+    /// Whether a sender with a baseline has far outrun it today.
     pub fn is_spike(&self, reading: &Reading) -> bool {
-        let floor = self.cold.0[1];
-        let baseline = reading.baseline();
-        reading.age > BASELINE_AGE
-            && baseline >= 1.0
-            && reading.recent_daily() > (self.spike * baseline).max(floor)
+        let (today, busiest) = (f64::from(reading.today), f64::from(reading.busiest));
+        reading.age_days >= BASELINE_DAYS && today > (self.spike * busiest).max(self.cold.0[1])
     }
 
     fn sessions(&self, word: Word) -> u32 {
@@ -149,7 +145,8 @@ mod tests {
     use crate::evidence::{Record, Weight};
     use crate::time::Timestamp;
 
-    const T0: u64 = 1_700_000_000;
+    /// A midnight, so that hours fall on days as they read.
+    const T0: u64 = 19_700 * 86_400;
 
     /// A sender that sends by the hour as `hourly` says, all of it good.
     fn history(hours: u64, hourly: impl Fn(u64) -> f64) -> Reading {
@@ -159,7 +156,13 @@ mod tests {
             let n = hourly(hour) as f32;
             record.add(Weight { good: 0.25 * n, bad: 0.0, volume: n }, at(hour));
         }
-        record.read(at(hours))
+        // The last second of the last hour.
+        record.read(Timestamp::from_secs(T0 + hours * 3600 - 1))
+    }
+
+    /// The same, read in the first second after.
+    fn tomorrow(hours: u64, hourly: impl Fn(u64) -> f64) -> Reading {
+        history(hours + 1, |hour| if hour < hours { hourly(hour) } else { 0.0 })
     }
 
     #[test]
@@ -179,10 +182,16 @@ mod tests {
         let limits = Limits::default();
         let ramp = |hour: u64| 20.0 * 1.4f64.powi((hour / 24) as i32);
         for day in 1..30 {
-            let quota = limits.quota(&history(day * 24, ramp), Word::Medium, 1.0);
+            let quota = limits.quota(&tomorrow(day * 24, ramp), Word::Medium, 1.0);
             let (needs, has) = (ramp(day * 24), quota.rate.0[1]);
             assert!(has >= needs, "day {day}: {needs} an hour, quota {has}");
         }
+    }
+
+    #[test]
+    fn a_burst_does_not_widen_its_own_allowance() {
+        let quota = Limits::default().quota(&history(1, |_| 10_000.0), Word::High, 1.0);
+        assert_eq!(quota.burst.0[1], 30.0);
     }
 
     #[test]

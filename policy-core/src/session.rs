@@ -19,8 +19,9 @@ use crate::outcome::Outcome;
 use crate::policy::Policy;
 use crate::table::{Table, Worth};
 use crate::time::Timestamp;
-use crate::verdict::{Action, Verdict};
+use crate::verdict::{Action, Reason, Verdict};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Recipients of a transaction whose answers are remembered.
@@ -46,10 +47,14 @@ pub(crate) struct Transaction {
     pub(crate) message_debited: bool,
     /// Octets debited so far.
     pub(crate) bytes_debited: u64,
+    /// Whether a verified domain has been debited for it.
+    pub(crate) domain_debited: bool,
     /// A spamtrap was among the recipients.
     pub(crate) trapped: bool,
-    /// Recipients that were let in, or would be refused but for observe mode.
-    accepted: u32,
+    /// DATA or the end of the message has been asked about.
+    reached_data: bool,
+    /// Recipients that were let in, whether by the verdict or by observe mode.
+    pub(crate) accepted: u32,
     /// Recipients that the mail server refused after us.
     refused: u32,
     /// Of these, the unknown ones.
@@ -113,9 +118,11 @@ impl Transaction {
     }
 
     /// Whether the message may be taken to have arrived, when its end was never seen. A milter always sees
-    /// it; a policy service that is asked about recipients only never does.
-    fn presumed_received(&self) -> bool {
-        self.tokens[slot(FrontEnd::Milter)].is_none() && self.accepted > 0
+    /// it. Postfix's policy client that asks about DATA somewhere has asked about this one or it never came
+    /// so far; one that asks about recipients only leaves no better guess.
+    fn presumed_received(&self, sees_data: bool) -> bool {
+        let watched = self.tokens[slot(FrontEnd::Milter)].is_some();
+        !watched && self.accepted > 0 && (self.reached_data || !sees_data)
     }
 }
 
@@ -140,32 +147,47 @@ impl Session {
     }
 
     /// Enters a question: begins the transaction that it names. Returns what the one before amounts to.
-    fn enter(&mut self, facts: &Facts, now: Timestamp) -> Settled {
+    fn enter(&mut self, facts: &Facts, sees_data: bool, now: Timestamp) -> Settled {
         self.last_seen = now;
         self.front_ends[slot(facts.front_end)] = true;
         let token = facts.transaction?;
         let settled = if self.transaction.is(facts.front_end, token) {
             None
         } else {
-            let received = self.transaction.presumed_received();
+            let received = self.transaction.presumed_received(sees_data);
             std::mem::take(&mut self.transaction).settle(received, None)
         };
         self.transaction.tokens[slot(facts.front_end)] = Some(token);
+        self.transaction.reached_data |= facts.stage >= Stage::Data;
         settled
     }
 
     /// The answer that was given before, if this question was asked before.
     pub(crate) fn answered(&self, facts: &Facts, recipient: u64) -> Option<Arc<Verdict>> {
+        let transaction = &self.transaction;
+        let last = || transaction.answers.last().map(|(_, verdict)| verdict);
         match facts.stage {
-            Stage::Rcpt => self.transaction.answered(recipient).cloned(),
-            Stage::Data => self.transaction.accepting.clone(),
-            _ => None,
+            Stage::Connect | Stage::Helo | Stage::Mail => None,
+            Stage::Rcpt => transaction.answered(recipient).cloned(),
+            Stage::Data => transaction.accepting.as_ref().or_else(last).cloned(),
+            // The whole message is judged anew, unless an exemption or a deferral has settled it.
+            Stage::EndOfMessage => match &transaction.accepting {
+                Some(verdict) if matches!(verdict.reason, Reason::Exempt(_)) => Some(Arc::clone(verdict)),
+                Some(_) => None,
+                None => last().cloned(),
+            },
         }
     }
 
     /// Whether some recipient of the transaction has been let in.
     pub(crate) fn has_accepted(&self) -> bool {
         self.transaction.accepted > 0
+    }
+
+    /// The verdict that stands after a new one: the end of a message that was let in says nothing new.
+    pub(crate) fn standing_verdict(&self, facts: &Facts, verdict: &Verdict) -> Option<Arc<Verdict>> {
+        let repeats = facts.stage == Stage::EndOfMessage && verdict.action == Action::Accept;
+        self.transaction.accepting.clone().filter(|_| repeats)
     }
 
     /// Notes an answer; `enforced` when the mail server is told of a deferral.
@@ -212,12 +234,15 @@ impl Session {
 /// All sessions in progress.
 pub(crate) struct Sessions {
     table: Table<Session>,
+    /// Whether Postfix's policy client has ever asked about DATA or later: then it always does.
+    sees_data: AtomicBool,
 }
 
 impl Sessions {
     /// An empty table of at most about `bytes`, answers included.
     pub(crate) fn new(bytes: usize) -> Self {
-        Self { table: Table::with_bytes(bytes / SESSION_BYTES * size_of::<(Key, Session)>()) }
+        let table = Table::with_bytes(bytes / SESSION_BYTES * size_of::<(Key, Session)>());
+        Self { table, sees_data: AtomicBool::new(false) }
     }
 
     fn key(keyring: &Keyring, id: &SessionId) -> Key {
@@ -247,13 +272,17 @@ impl Sessions {
         answer: impl FnOnce(&mut Session) -> R,
     ) -> R {
         let key = Self::key(keyring, &facts.session);
+        if facts.front_end == FrontEnd::Policy && facts.stage >= Stage::Data {
+            self.sees_data.store(true, Ordering::Relaxed);
+        }
+        let sees_data = self.sees_data.load(Ordering::Relaxed);
         self.table.remove_if(&key, |session| session.is_over(facts));
         self.table.update(
             key,
             now,
             || Session::new(policy, now),
             |session| {
-                learn(session.enter(facts, now));
+                learn(session.enter(facts, sees_data, now));
                 answer(session)
             },
         )
@@ -303,7 +332,7 @@ impl Sessions {
         let over =
             |session: &Session| front_end == FrontEnd::Milter || !session.front_ends[slot(FrontEnd::Milter)];
         if let Some(mut session) = self.table.remove_if(key, over) {
-            let received = session.transaction.presumed_received();
+            let received = session.transaction.presumed_received(self.sees_data.load(Ordering::Relaxed));
             learn(session.transaction.settle(received, None));
         }
     }
@@ -315,10 +344,11 @@ impl Sessions {
 
     /// Closes sessions of one segment that have gone quiet.
     pub(crate) fn sweep(&self, segment: usize, now: Timestamp, mut learn: impl FnMut(Settled)) {
+        let sees_data = self.sees_data.load(Ordering::Relaxed);
         self.table.sweep(segment, |_, session| {
             let quiet = now.since(session.last_seen) >= IDLE;
             if quiet {
-                let received = session.transaction.presumed_received();
+                let received = session.transaction.presumed_received(sees_data);
                 learn(session.transaction.settle(received, None));
             }
             !quiet

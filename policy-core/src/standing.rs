@@ -8,7 +8,7 @@
 //! The standing keeps its uncertainty: the word is Bad only when even the optimistic end of the range is
 //! bad, and High only when even the pessimistic end is good.
 
-use crate::evidence::{Reading, Weight};
+use crate::evidence::{Reading, Tally};
 use crate::identity::{Chain, Identities, Key, Kind};
 use crate::ledger::Ledger;
 use crate::presentation::{FirstLabel, HeloName, ReverseName, SenderFit, Tls, Trait};
@@ -22,7 +22,7 @@ const K_CHILD: f32 = 4.0;
 /// Strength of the prior that a parent takes from the middle: a wider key needs more evidence.
 const K_PARENT: f32 = 8.0;
 /// Messages that the evidence behind a trait value's prior is worth.
-const K_TRAIT: f64 = 30.0;
+const K_TRAIT: f64 = 200.0;
 /// How much of a trait's log-odds counts: traits are correlated with each other.
 const TRAIT_SCALE: f32 = 0.6;
 /// The farthest that traits together move the log-odds.
@@ -193,7 +193,7 @@ fn reach(kind: Kind, named: bool) -> ((f32, f32), f32) {
 /// The chance of spam at the worse of two speeds, each leaning on a prior worth `k` messages. A sender
 /// rises only when both agree.
 fn worse_speed(reading: &Reading, prior: f32, k: f32) -> f32 {
-    let lean = |weight: Weight, prior: f32| (weight.bad + k * prior) / (weight.evidence() + k);
+    let lean = |tally: Tally, prior: f32| (tally.bad + k * prior) / (tally.evidence() + k);
     let slow = lean(reading.slow, prior);
     slow.max(lean(reading.fast, slow))
 }
@@ -252,7 +252,7 @@ fn sigmoid(log_odds: f32) -> f32 {
 
 /// The chance of spam among strangers with this trait, before this server has seen any. Set by hand from
 /// what postmasters publish (RFC 1912 section 2.1 on reverse names, RFC 5321 section 4.1.1.1 on HELO); the
-/// server's own mail outweighs them after some thirty messages.
+/// server's own mail outweighs them after some two hundred messages, so that no single sender moves them far.
 const fn prior(value: Trait) -> f32 {
     match value {
         Trait::ReverseName(ReverseName::Absent) => 0.85,

@@ -19,12 +19,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The fewest shards a dashmap takes.
 const SHARDS: usize = 2;
-/// Buckets that a full shard has grown to; keeps a sweep of one shard well below a millisecond.
-const SHARD_BUCKETS: usize = 1024;
+/// Buckets that a full shard has grown to: at most so many, to keep a sweep of one shard well below a
+/// millisecond; at least so many, since two small shards fill too unevenly.
+const SHARD_BUCKETS: (usize, usize) = (256, 1024);
+/// A small table takes smaller shards rather than fewer segments than this.
+const FEW_SEGMENTS: usize = 16;
 /// Share of the buckets that may be taken. A shard doubles at 7/8, and two shards never fill quite evenly.
 const FILL_PERCENT: usize = 75;
-/// What a segment's shards report as capacity when they have grown as far as they may.
-const FULL_CAPACITY: usize = SHARDS * SHARD_BUCKETS / 8 * 7;
 /// Each eviction frees this part of a segment, so that its cost spreads over many insertions.
 const EVICTED_PART: usize = 8;
 
@@ -44,31 +45,39 @@ struct Segment<V> {
 pub(crate) struct Table<V> {
     segments: Box<[Segment<V>]>,
     hasher: RandomState,
+    /// Buckets of a segment whose shards have grown as far as they may.
+    buckets: usize,
 }
 
 impl<V: Worth> Table<V> {
     /// A table that takes at most about `bytes` (heap behind `V` not counted), and at least one segment.
     pub(crate) fn with_bytes(bytes: usize) -> Self {
-        // hashbrown keeps one control byte a bucket.
-        let segment = SHARDS * SHARD_BUCKETS * (size_of::<(Key, V)>() + 1);
-        let segments = (bytes / segment).max(1);
+        let entries = bytes / bucket_bytes::<V>();
+        let (least, most) = SHARD_BUCKETS;
+        let wanted = (entries / FEW_SEGMENTS / SHARDS).max(1);
+        let buckets = SHARDS * (1 << wanted.ilog2()).clamp(least, most);
         let new = || Segment {
             map: DashMap::with_hasher_and_shard_amount(RandomState::default(), SHARDS),
             evicting: AtomicBool::new(false),
         };
+        let segments = (entries / buckets).max(1);
         Self {
             segments: std::iter::repeat_with(new).take(segments).collect(),
             hasher: RandomState::default(),
+            buckets,
         }
     }
 
-    /// Most entries a segment holds.
-    const SEGMENT_CAPACITY: usize = SHARDS * SHARD_BUCKETS * FILL_PERCENT / 100;
+    /// Most entries that a segment holds.
+    fn segment_capacity(&self) -> usize {
+        self.buckets * FILL_PERCENT / 100
+    }
 
     fn segment(&self, key: &Key) -> &Segment<V> {
-        // Scales the hash to the number of segments without a division.
-        let index = (u128::from(self.hasher.hash_one(key)) * self.segments.len() as u128) >> 64;
-        &self.segments[index as usize]
+        // Scales the low half of the hash to the number of segments without a division; a dashmap picks its
+        // shard by the high half.
+        let low = self.hasher.hash_one(key) & 0xffff_ffff;
+        &self.segments[((low * self.segments.len() as u64) >> 32) as usize]
     }
 
     /// Reads the entry of `key`.
@@ -91,7 +100,7 @@ impl<V: Worth> Table<V> {
     ) -> R {
         let segment = self.segment(&key);
         let new = !segment.map.contains_key(&key);
-        if new && segment.map.len() >= Self::SEGMENT_CAPACITY {
+        if new && segment.map.len() >= self.segment_capacity() {
             Self::evict(segment, now);
         }
         let result = match segment.map.entry(key) {
@@ -99,7 +108,7 @@ impl<V: Worth> Table<V> {
             Entry::Vacant(entry) => change(&mut entry.insert(make())),
         };
         // Removed entries leave marks behind, and a shard full of them doubles instead of clearing them.
-        if new && segment.map.capacity() > FULL_CAPACITY {
+        if new && segment.map.capacity() > self.buckets / 8 * 7 {
             segment.map.shrink_to_fit();
         }
         result
@@ -116,13 +125,15 @@ impl<V: Worth> Table<V> {
             return;
         }
         let mut worths: Vec<f32> = segment.map.iter().map(|entry| entry.value().worth(now)).collect();
-        let mut left = worths.len() / EVICTED_PART;
-        if left > 0 {
-            let (_, &mut threshold, _) = worths.select_nth_unstable_by(left - 1, f32::total_cmp);
+        let wanted = worths.len() / EVICTED_PART;
+        if wanted > 0 {
+            let (less, &mut threshold, _) = worths.select_nth_unstable_by(wanted, f32::total_cmp);
+            let less = less.iter().filter(|&&worth| worth < threshold).count();
+            let ties = worths.iter().filter(|&&worth| worth == threshold).count();
+            let mut spread = Spread { wanted: wanted - less, of: ties, seen: 0, taken: 0 };
             segment.map.retain(|_, value| {
-                let leaves = left > 0 && value.worth(now) <= threshold;
-                left -= usize::from(leaves);
-                !leaves
+                let worth = value.worth(now);
+                worth > threshold || worth == threshold && !spread.take()
             });
         }
         segment.evicting.store(false, Ordering::Release);
@@ -150,14 +161,13 @@ impl<V: Worth> Table<V> {
 
     /// Most entries that it can hold.
     pub(crate) fn capacity(&self) -> usize {
-        self.segments.len() * Self::SEGMENT_CAPACITY
+        self.segments.len() * self.segment_capacity()
     }
 
     /// Octets that the buckets take now.
     pub(crate) fn bytes(&self) -> usize {
-        let bucket = size_of::<(Key, V)>() + 1;
         // hashbrown reports 7/8 of its buckets as capacity.
-        self.segments.iter().map(|segment| segment.map.capacity() * 8 / 7 * bucket).sum()
+        self.segments.iter().map(|segment| segment.map.capacity() * 8 / 7 * bucket_bytes::<V>()).sum()
     }
 
     /// Visits every entry, one segment at a time.
@@ -166,6 +176,29 @@ impl<V: Worth> Table<V> {
             segment.map.iter().for_each(|entry| visit(entry.key(), entry.value()));
         }
     }
+}
+
+/// Takes some of many alike, evenly over both shards: a flood is all ties, and taking the first ones met
+/// would empty one shard and let the other grow.
+struct Spread {
+    wanted: usize,
+    of: usize,
+    seen: usize,
+    taken: usize,
+}
+
+impl Spread {
+    fn take(&mut self) -> bool {
+        self.seen += 1;
+        let takes = self.taken * self.of < self.seen * self.wanted && self.taken < self.wanted;
+        self.taken += usize::from(takes);
+        takes
+    }
+}
+
+/// Octets of one bucket; hashbrown keeps one control octet beside each.
+const fn bucket_bytes<V>() -> usize {
+    size_of::<(Key, V)>() + 1
 }
 
 #[cfg(test)]

@@ -1,0 +1,460 @@
+//! The two doors from outside: what a client lives through, told as a mail server would ask.
+
+use policy_core::answer::{DeferCode, Reply};
+use policy_core::engine::{Event, FilterVerdict, Refusal, Report};
+use policy_core::facts::{Client, Envelope, Facts, FrontEnd, Message, SessionId, Stage, TransactionId};
+use policy_core::facts::{VerifiedBy, VerifiedDomain};
+use policy_core::name::{DomainName, Mailbox, Sender};
+use policy_core::policy::{Gateways, Mode, Policy, Recipients};
+use policy_core::standing::Word;
+use policy_core::time::Timestamp;
+use policy_core::{Decision, State, decide, report};
+use std::cell::Cell;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+const T0: Timestamp = Timestamp::from_secs(1_700_000_000);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// A receiving server with a clock of its own.
+struct Server {
+    state: State,
+    policy: Arc<Policy>,
+    now: Cell<Timestamp>,
+    serial: Cell<u64>,
+}
+
+impl Server {
+    fn new(policy: Policy) -> Self {
+        Self {
+            state: State::new(64 << 20, [5; 16], T0),
+            policy: Arc::new(policy),
+            now: Cell::new(T0),
+            serial: Cell::new(1),
+        }
+    }
+
+    fn enforcing() -> Self {
+        Self::new(Policy { mode: Mode::Enforce, ..Policy::default() })
+    }
+
+    fn pass(&self, time: Duration) {
+        self.now.set(self.now.get().after(time));
+        self.state.sweep(self.state.segments(), self.now.get());
+    }
+
+    fn next(&self) -> u64 {
+        self.serial.set(self.serial.get() + 1);
+        self.serial.get()
+    }
+
+    fn ask(&self, facts: &Facts) -> Decision {
+        decide(&self.policy, &self.state, facts, self.now.get())
+    }
+
+    fn tell(&self, facts: &Facts, event: Event) {
+        let report_ = Report { session: facts.session, front_end: facts.front_end, event };
+        report(&self.state, &report_, self.now.get());
+    }
+
+    /// A question at RCPT in a session of its own.
+    fn stranger(&self, address: &str) -> Facts {
+        let address: IpAddr = address.parse().unwrap();
+        let n = self.next();
+        Facts {
+            session: SessionId::Tcp(SocketAddr::new(address, (n % 60_000 + 1024) as u16)),
+            front_end: FrontEnd::Milter,
+            stage: Stage::Rcpt,
+            transaction: Some(TransactionId(n)),
+            client: Client { helo: Some("pc".into()), ..Client::new(address) },
+            envelope: Envelope {
+                sender: Sender::new("a@src.example"),
+                recipient: Mailbox::new("good@dest.example"),
+                accepted_recipients: None,
+            },
+            message: Message::default(),
+        }
+    }
+
+    /// The same from a host that presents itself properly.
+    fn proper(&self, address: &str, host: &str) -> Facts {
+        let mut facts = self.stranger(address);
+        facts.client.name = DomainName::new(host);
+        facts.client.reverse_name = facts.client.name.clone();
+        facts.client.helo = Some(host.into());
+        facts.envelope.sender = Sender::new(&format!("news@{host}"));
+        facts
+    }
+
+    /// One whole message of one recipient; `Ok` when it was let in.
+    fn deliver(&self, facts: &Facts, spam: Option<bool>) -> Result<Decision, Decision> {
+        let decision = self.ask(facts);
+        if decision.reply != Reply::Accept {
+            self.tell(facts, Event::SessionClosed);
+            return Err(decision);
+        }
+        let filter = spam.map(|spam| FilterVerdict { header: "X-Spam".into(), spam, score: None });
+        let transaction = facts.transaction.unwrap();
+        self.tell(facts, received(transaction, filter));
+        self.tell(facts, Event::SessionClosed);
+        Ok(decision)
+    }
+
+    fn word(&self, facts: &Facts) -> Word {
+        self.state.explain(&self.policy, facts, self.now.get()).standing.word
+    }
+}
+
+fn received(transaction: TransactionId, filter: Option<FilterVerdict>) -> Event {
+    Event::MessageReceived { transaction, recipients: None, filter }
+}
+
+fn code(decision: &Decision) -> &'static str {
+    decision.verdict.reason.code()
+}
+
+#[test]
+fn a_suspicious_stranger_waits_once_and_a_proper_one_does_not() {
+    let server = Server::enforcing();
+    assert!(server.deliver(&server.proper("198.51.100.1", "mail.corp.example"), None).is_ok());
+    let first = server.deliver(&server.stranger("192.0.2.1"), None).unwrap_err();
+    assert_eq!(code(&first), "first-contact");
+    let Reply::Defer(DeferCode::Closing, text) = &first.reply else { panic!("{first:?}") };
+    assert!(text.as_str().contains("5 minutes") && text.as_str().contains(&first.verdict.id.to_string()));
+    server.pass(5 * MINUTE);
+    let second = server.deliver(&server.stranger("192.0.2.1"), None).unwrap();
+    assert_eq!(code(&second), "returned");
+    assert_eq!(code(&server.deliver(&server.stranger("192.0.2.1"), None).unwrap()), "allowed");
+}
+
+#[test]
+fn a_stranger_warms_up_and_a_good_history_carries_a_large_volume() {
+    let server = Server::enforcing();
+    let sender = || server.proper("198.51.100.1", "mail.corp.example");
+    let admitted = (0..100).filter(|_| server.deliver(&sender(), Some(false)).is_ok()).count();
+    assert_eq!(admitted, 30, "the cold quota of 30 admits 30");
+    let refused = server.deliver(&sender(), None).unwrap_err();
+    assert_eq!(code(&refused), "rate-messages");
+    assert!(refused.verdict.retry_after.unwrap() <= 3 * MINUTE);
+    for _ in 0..20 {
+        server.pass(DAY);
+        (0..60).for_each(|_| drop(server.deliver(&sender(), Some(false))));
+    }
+    assert_eq!(server.word(&sender()), Word::High);
+    server.pass(DAY);
+    let admitted = (0..1000).filter(|_| server.deliver(&sender(), Some(false)).is_ok()).count();
+    assert!(admitted >= 150, "{admitted}");
+}
+
+#[test]
+fn a_good_server_that_turns_to_spam_is_clamped_and_recovers_by_itself() {
+    let server = Server::enforcing();
+    let sender = || server.proper("198.51.100.1", "mail.corp.example");
+    for _ in 0..30 {
+        server.pass(DAY);
+        (0..30).for_each(|_| drop(server.deliver(&sender(), Some(false))));
+    }
+    let leaked = (0..2000)
+        .filter(|_| {
+            server.pass(Duration::from_secs(1));
+            server.deliver(&sender(), Some(true)).is_ok()
+        })
+        .count();
+    assert!(leaked < 150, "{leaked} spam messages came through");
+    assert!(server.deliver(&sender(), Some(true)).is_err());
+    assert_ne!(server.word(&sender()), Word::High);
+    server.pass(DAY);
+    assert!(server.deliver(&sender(), Some(false)).is_ok(), "after a day mail flows again");
+    assert_ne!(server.word(&sender()), Word::Bad);
+}
+
+#[test]
+fn a_bad_sender_still_gets_a_message_through_now_and_then() {
+    let server = Server::enforcing();
+    let bad = || server.stranger("192.0.2.1");
+    let identities = server.ask(&bad()).verdict.identities.clone().unwrap();
+    for _ in 0..60 {
+        policy_core::learn(
+            &server.state,
+            &identities,
+            policy_core::outcome::Outcome::ReportedSpam,
+            server.now.get(),
+        );
+    }
+    assert_eq!(server.word(&bad()), Word::Bad);
+    let mut admitted = 0;
+    for _ in 0..24 * 6 {
+        admitted += usize::from(server.deliver(&bad(), None).is_ok());
+        server.pass(10 * MINUTE);
+    }
+    assert!((5..=50).contains(&admitted), "{admitted} in a day");
+}
+
+#[test]
+fn both_front_ends_hear_the_same_and_the_session_is_debited_once() {
+    let server = Server::enforcing();
+    let mut admitted = 0;
+    for _ in 0..100 {
+        let milter = server.proper("198.51.100.1", "mail.corp.example");
+        let mut policy = Facts { front_end: FrontEnd::Policy, ..milter.clone() };
+        policy.transaction = Some(TransactionId(server.next() << 32));
+        let heard_by_policy = server.ask(&policy);
+        let heard_by_milter = server.ask(&milter);
+        assert_eq!(heard_by_policy.verdict, heard_by_milter.verdict);
+        assert_eq!(heard_by_policy.reply, heard_by_milter.reply);
+        assert!(heard_by_policy.first && !heard_by_milter.first);
+        admitted += usize::from(heard_by_policy.reply == Reply::Accept);
+        server.tell(&milter, Event::SessionClosed);
+    }
+    assert_eq!(admitted, 30);
+}
+
+#[test]
+fn a_session_that_was_hung_up_is_over_even_if_its_port_comes_again() {
+    let server = Server::enforcing();
+    let first = server.stranger("192.0.2.1");
+    assert!(server.ask(&first).reply != Reply::Accept);
+    server.pass(5 * MINUTE);
+    let again = Facts { transaction: Some(TransactionId(server.next())), ..first.clone() };
+    assert_eq!(code(&server.ask(&again)), "returned");
+}
+
+#[test]
+fn observe_says_what_enforce_would_do_and_accepts() {
+    let server = Server::new(Policy::default());
+    let decision = server.ask(&server.stranger("192.0.2.1"));
+    assert_eq!((code(&decision), &decision.reply), ("first-contact", &Reply::Accept));
+    server.pass(6 * MINUTE);
+    assert_eq!(code(&server.ask(&server.stranger("192.0.2.1"))), "allowed", "it would have come back");
+    server.pass(3 * DAY);
+    let explained = server.state.explain(&server.policy, &server.stranger("192.0.2.1"), server.now.get());
+    assert!(explained.identities.iter().all(|i| i.reading.slow.bad == 0.0), "nobody failed to come back");
+}
+
+#[test]
+fn exemptions_and_off_beat_everything() {
+    let mut policy = Policy { mode: Mode::Enforce, ..Policy::default() };
+    policy.gateways =
+        [(DomainName::new("dest.example").unwrap(), Default::default())].into_iter().collect::<Gateways>();
+    let server = Server::new(policy.clone());
+    let refused = server.ask(&server.proper("198.51.100.1", "mail.corp.example"));
+    let Reply::Defer(DeferCode::Closing, text) = &refused.reply else { panic!("{refused:?}") };
+    assert!(
+        text.as_str().starts_with("[198.51.100.1] IP not in whitelist for RCPT domain, closing connection")
+    );
+    let mut authenticated = server.stranger("192.0.2.1");
+    authenticated.client.authenticated = Some("joe".into());
+    assert_eq!(code(&server.ask(&authenticated)), "exempt-authenticated");
+    assert_eq!(code(&server.ask(&server.stranger("127.0.0.1"))), "exempt-own-network");
+    let mut postmaster = server.stranger("192.0.2.1");
+    postmaster.envelope.recipient = Mailbox::new("Postmaster@dest.example");
+    let decision = server.ask(&postmaster);
+    assert_eq!((code(&decision), &decision.reply), ("exempt-recipient", &Reply::Accept));
+    let end = Facts { stage: Stage::EndOfMessage, ..postmaster.clone() };
+    let end = Facts { envelope: Envelope { recipient: None, ..end.envelope.clone() }, ..end };
+    assert_eq!(server.ask(&end).reply, Reply::Accept, "what was exempt stays so to the end");
+    policy.mode = Mode::Off;
+    let off = Server::new(policy);
+    assert_eq!(code(&off.ask(&off.stranger("192.0.2.1"))), "off");
+}
+
+#[test]
+fn one_recipients_verdict_spares_the_recipients_before_it() {
+    let mut policy = Policy { mode: Mode::Enforce, ..Policy::default() };
+    let bank = DomainName::new("bank.example").unwrap();
+    policy.gateways = [(bank, Default::default())].into_iter().collect();
+    let server = Server::new(policy);
+    let first = server.proper("198.51.100.1", "mail.corp.example");
+    let mut second = first.clone();
+    second.envelope.recipient = Mailbox::new("a@bank.example");
+    assert_eq!(server.ask(&first).reply, Reply::Accept);
+    assert!(matches!(server.ask(&second).reply, Reply::Defer(DeferCode::Local, _)));
+    let alone = Facts { transaction: Some(TransactionId(server.next())), ..second };
+    assert!(matches!(server.ask(&alone).reply, Reply::Defer(DeferCode::Closing, _)));
+}
+
+#[test]
+fn a_large_message_is_delivered_to_the_recipients_that_fit() {
+    let server = Server::enforcing();
+    let message = server.proper("198.51.100.1", "mail.corp.example");
+    let rcpt = |n: usize| {
+        let mut facts = message.clone();
+        facts.envelope.recipient = Mailbox::new(&format!("user{n}@dest.example"));
+        server.ask(&facts)
+    };
+    let replies: Vec<_> = (0..120).map(|n| rcpt(n).reply).collect();
+    assert_eq!(replies.iter().filter(|r| **r == Reply::Accept).count(), 100);
+    assert!(replies[100..].iter().all(|r| matches!(r, Reply::Defer(DeferCode::Local, _))));
+}
+
+#[test]
+fn a_domain_verified_at_the_end_pays_for_the_whole_message() {
+    let server = Server::enforcing();
+    let send = |n: u8| {
+        let facts = server.proper(&format!("198.51.100.{n}"), &format!("m{n}.corp{n}.example"));
+        assert_eq!(server.ask(&facts).reply, Reply::Accept);
+        let mut end = Facts { stage: Stage::EndOfMessage, ..facts };
+        end.envelope.recipient = None;
+        end.message.size = Some(1000);
+        end.message.verified =
+            vec![VerifiedDomain { domain: DomainName::new("pool.example").unwrap(), by: VerifiedBy::Dkim }];
+        server.ask(&end)
+    };
+    let replies: Vec<_> = (1..=70).map(send).collect();
+    assert!(replies[..60].iter().all(|d| d.reply == Reply::Accept), "60 for a domain: twice an address's 30");
+    let refused = &replies[60];
+    assert!(matches!(refused.reply, Reply::Defer(DeferCode::Local, _)), "{refused:?}");
+}
+
+#[test]
+fn unknown_recipients_and_spamtraps_are_remembered() {
+    let mut policy = Policy { mode: Mode::Enforce, ..Policy::default() };
+    policy.spamtraps = Recipients { addresses: ["trap@dest.example".into()].into(), ..Recipients::default() };
+    let server = Server::new(policy);
+    let harvester = || server.proper("198.51.100.1", "mail.corp.example");
+    for _ in 0..20 {
+        let facts = harvester();
+        server.ask(&Facts { stage: Stage::Mail, ..facts.clone() });
+        server.ask(&facts);
+        for _ in 0..9 {
+            let transaction = facts.transaction.unwrap();
+            server.tell(&facts, Event::RecipientRefused { transaction, refusal: Refusal::UnknownRecipient });
+        }
+        server.tell(&facts, Event::TransactionAborted { transaction: facts.transaction.unwrap() });
+        server.tell(&facts, Event::SessionClosed);
+    }
+    assert!(matches!(server.word(&harvester()), Word::Low | Word::Bad));
+    let server = Server::new((*server.policy).clone());
+    let mut trapped = server.proper("203.0.113.1", "mail.other.example");
+    let before = server.state.explain(&server.policy, &trapped, server.now.get()).standing.probability;
+    trapped.envelope.recipient = Mailbox::new("Trap@dest.example");
+    assert_eq!(code(&server.ask(&trapped)), "spamtrap");
+    let after = server.state.explain(&server.policy, &trapped, server.now.get()).standing.probability;
+    assert!(after > before + 0.2, "{before} {after}");
+}
+
+#[test]
+fn a_forged_sender_never_touches_the_verified_domain() {
+    let server = Server::enforcing();
+    let verified = || {
+        let mut facts = server.proper("198.51.100.1", "mail.bank.example");
+        facts.message.verified =
+            vec![VerifiedDomain { domain: DomainName::new("bank.example").unwrap(), by: VerifiedBy::Spf }];
+        facts
+    };
+    (0..25).for_each(|_| drop(server.deliver(&verified(), Some(false))));
+    let reading = |facts: &Facts| {
+        let explained = server.state.explain(&server.policy, facts, server.now.get());
+        let of = |kind| explained.identities.iter().find(|i| i.kind == kind).map(|i| i.reading);
+        of(policy_core::identity::Kind::Verified)
+    };
+    let before = reading(&verified());
+    for n in 0..200u8 {
+        let mut forged = server.stranger(&format!("192.0.2.{n}"));
+        forged.envelope.sender = Sender::new("ceo@bank.example");
+        drop(server.deliver(&forged, Some(true)));
+    }
+    assert_eq!(reading(&verified()), before);
+}
+
+#[test]
+fn too_many_sessions_at_once_are_deferred_and_a_closed_one_makes_room() {
+    let server = Server::enforcing();
+    let open: Vec<Facts> = (0..21).map(|_| server.proper("198.51.100.1", "mail.corp.example")).collect();
+    let decisions: Vec<_> = open.iter().map(|facts| server.ask(facts)).collect();
+    assert!(decisions[..20].iter().all(|d| d.reply == Reply::Accept));
+    assert_eq!(code(&decisions[20]), "concurrency");
+    server.tell(&open[0], Event::SessionClosed);
+    assert_eq!(server.ask(&server.proper("198.51.100.1", "mail.corp.example")).reply, Reply::Accept);
+}
+
+#[test]
+fn a_million_hostile_keys_keep_within_the_cap_and_spare_those_with_history() {
+    const CAP: usize = 16 << 20;
+    let state = State::new(CAP, [5; 16], T0);
+    let server = Server { state, ..Server::enforcing() };
+    let friends: Vec<_> = (0..50u8)
+        .map(|n| move |s: &Server| s.proper(&format!("198.51.100.{n}"), &format!("mx.friend{n}.example")))
+        .collect();
+    for friend in &friends {
+        (0..25).for_each(|_| drop(server.deliver(&friend(&server), Some(false))));
+    }
+    for n in 0..1_000_000u32 {
+        let mut hostile = server.stranger("192.0.2.1");
+        let address: IpAddr = std::net::Ipv4Addr::from_bits(0x1400_0000 + n).into();
+        hostile.client.address = address;
+        hostile.session = SessionId::Tcp(SocketAddr::new(address, 1025));
+        hostile.envelope.sender = Sender::new(&format!("x@d{n}.example"));
+        let identities = server.ask(&hostile).verdict.identities.clone().unwrap();
+        if n % 4 == 0 {
+            let spam = policy_core::outcome::Outcome::FilteredSpam;
+            policy_core::learn(&server.state, &identities, spam, server.now.get());
+        }
+        if n % 100_000 == 0 {
+            let usage = server.state.usage();
+            assert!(usage.bytes() <= CAP, "{usage:?}");
+        }
+    }
+    assert!(friends.iter().all(|friend| server.word(&friend(&server)) != Word::New));
+}
+
+#[test]
+fn sixteen_threads_at_the_front_door_admit_exactly_the_limit() {
+    for _ in 0..20 {
+        let server = Server::enforcing();
+        let questions: Vec<Facts> =
+            (0..160).map(|_| server.proper("198.51.100.1", "mail.corp.example")).collect();
+        let (state, policy, now) = (&server.state, &server.policy, server.now.get());
+        let policy = Arc::new(Policy { limits: quick_limits(), ..(**policy).clone() });
+        let admitted = std::sync::atomic::AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for chunk in questions.chunks(10) {
+                let (policy, admitted) = (&policy, &admitted);
+                scope.spawn(move || {
+                    for facts in chunk {
+                        let accept = decide(policy, state, facts, now).reply == Reply::Accept;
+                        admitted.fetch_add(usize::from(accept), std::sync::atomic::Ordering::Relaxed);
+                    }
+                });
+            }
+        });
+        assert_eq!(admitted.into_inner(), 30);
+    }
+}
+
+/// The default limits, with room for all sessions at once.
+fn quick_limits() -> policy_core::quota::Limits {
+    policy_core::quota::Limits { sessions: 1000, ..Default::default() }
+}
+
+#[test]
+fn a_reload_reaches_new_sessions_and_leaves_open_ones_as_they_began() {
+    let mut server = Server::enforcing();
+    let open = server.proper("198.51.100.1", "mail.corp.example");
+    server.ask(&open);
+    let bank = DomainName::new("dest.example").unwrap();
+    let gateways = [(bank, Default::default())].into_iter().collect();
+    server.policy = Arc::new(Policy { mode: Mode::Enforce, gateways, ..Policy::default() });
+    let mut same = open.clone();
+    same.envelope.recipient = Mailbox::new("good2@dest.example");
+    assert_eq!(server.ask(&same).reply, Reply::Accept);
+    let new = server.proper("198.51.100.1", "mail.corp.example");
+    assert_eq!(code(&server.ask(&new)), "gateway");
+}
+
+#[test]
+fn storms_of_early_retries_cost_no_allowance_and_extend_nothing() {
+    let server = Server::enforcing();
+    for _ in 0..500 {
+        assert_eq!(code(&server.ask(&server.stranger("192.0.2.1"))), "first-contact");
+        server.pass(Duration::from_millis(500));
+    }
+    server.pass(HOUR / 60);
+    let back = server.ask(&server.stranger("192.0.2.1"));
+    assert_eq!(code(&back), "returned");
+    let left = server.state.explain(&server.policy, &server.stranger("192.0.2.1"), server.now.get());
+    assert_eq!(left.outstanding.0.0[1], 1.0, "one message was let in, one was debited");
+}
