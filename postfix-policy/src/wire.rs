@@ -10,6 +10,7 @@
 //!
 //! Known limit: `ccert_subject` and `ccert_issuer`, the only encoded attributes, are not among those read.
 
+use memchr::{memchr, memchr2};
 use policy_core::answer::Reply;
 use std::borrow::Cow;
 use std::fmt;
@@ -105,8 +106,8 @@ pub enum Fault {
     /// Before `=` stands something other than printable ASCII without spaces, or nothing.
     #[error("no printable attribute name before '='")]
     BadName,
-    /// NUL in a line.
-    #[error("NUL in the line")]
+    /// NUL.
+    #[error("NUL")]
     Nul,
     /// `request` is not `smtpd_access_policy`.
     #[error("not a request of type smtpd_access_policy")]
@@ -124,7 +125,7 @@ pub struct Malformed {
     pub fault: Fault,
     /// The line, from 1.
     pub line: usize,
-    /// Octets of the request before the line, or before the octet that is one too many.
+    /// Octets of the request before the line, or before the octet that is NUL, or should have been LF.
     pub offset: usize,
     /// The attribute's name, or how the line starts; escaped, short, and never a value.
     pub text: String,
@@ -141,11 +142,11 @@ impl Malformed {
     }
 }
 
-/// Where a value stands in the request's bytes.
+/// Where a value stands in the request's bytes. Small, because a request has many and they are copied.
 #[derive(Clone, Copy)]
 struct Span {
-    start: usize,
-    end: usize,
+    start: u32,
+    end: u32,
 }
 
 /// How far a request has been read.
@@ -169,6 +170,7 @@ pub struct Parser {
 impl Parser {
     /// A parser at the start of a request.
     pub fn new(bounds: Bounds) -> Self {
+        let bounds = Bounds { request: bounds.request.min(u32::MAX as usize), ..bounds };
         Self { bounds, progress: Progress::default() }
     }
 
@@ -193,20 +195,32 @@ impl Parser {
 
     /// Where the current line's LF stands, if it has come.
     fn line_end(&mut self, bytes: &[u8]) -> Result<Option<usize>, Malformed> {
-        let Progress { line_start, scanned, .. } = self.progress;
-        let found = bytes[scanned..].iter().position(|&b| b == b'\n').map(|i| scanned + i);
+        let Progress { lines, line_start, scanned, .. } = self.progress;
+        let found = memchr2(b'\n', 0, &bytes[scanned..]).map(|i| scanned + i);
         self.progress.scanned = bytes.len();
-        // Whether the LF has come or not, the limit is broken at the same octet and in the same words.
-        let line_limit = line_start.saturating_add(self.bounds.line);
-        if found.unwrap_or(bytes.len()) < self.bounds.request.min(line_limit.saturating_add(1)) {
-            return Ok(found);
+        let (fault, last) = self.limit();
+        // Whether the LF has come or not, a limit is broken at the same octet and in the same words.
+        if found.unwrap_or(bytes.len()) > last {
+            let at = last.max(line_start);
+            return Err(Malformed::new(fault, lines + 1, at, &bytes[line_start..at]));
         }
-        let (fault, limit) = if line_limit < self.bounds.request {
-            (Fault::LineTooLong(self.bounds.line), line_limit)
+        match found {
+            Some(nul) if bytes[nul] == 0 => {
+                Err(Malformed::new(Fault::Nul, lines + 1, nul, &bytes[line_start..nul]))
+            }
+            end => Ok(end),
+        }
+    }
+
+    /// The last place where the current line's LF may stand, and what is wrong when it stands further on.
+    fn limit(&self) -> (Fault, usize) {
+        let line_last = self.progress.line_start.saturating_add(self.bounds.line);
+        let request_last = self.bounds.request.saturating_sub(1);
+        if line_last <= request_last {
+            (Fault::LineTooLong(self.bounds.line), line_last)
         } else {
-            (Fault::RequestTooLong(self.bounds.request), self.bounds.request)
-        };
-        Err(Malformed::new(fault, self.progress.lines + 1, limit, &bytes[line_start..limit]))
+            (Fault::RequestTooLong(self.bounds.request), request_last)
+        }
     }
 
     fn attribute(&mut self, line: &[u8]) -> Result<(), Malformed> {
@@ -215,21 +229,20 @@ impl Parser {
         if progress.lines >= self.bounds.attributes {
             return Err(malformed(Fault::TooManyAttributes(self.bounds.attributes)));
         }
-        if line.contains(&0) {
-            return Err(malformed(Fault::Nul));
-        }
-        let equals = line.iter().position(|&b| b == b'=').ok_or_else(|| malformed(Fault::NoEqualsSign))?;
+        let equals = memchr(b'=', line).ok_or_else(|| malformed(Fault::NoEqualsSign))?;
         let (name, value) = (&line[..equals], &line[equals + 1..]);
-        if name.is_empty() || !name.iter().all(u8::is_ascii_graphic) {
-            return Err(malformed(Fault::BadName));
-        }
-        let Some(attribute) = Attribute::named(name) else { return Ok(()) };
+        let Some(attribute) = Attribute::named(name) else {
+            let is_name = !name.is_empty() && name.iter().all(u8::is_ascii_graphic);
+            return if is_name { Ok(()) } else { Err(malformed(Fault::BadName)) };
+        };
         if attribute == Attribute::Request && value != b"smtpd_access_policy" {
             return Err(malformed(Fault::OtherRequest));
         }
-        let start = progress.line_start + equals + 1;
+        let end = progress.line_start + line.len();
         // Postfix never repeats a name; of repeats the first counts, as in its own reading of replies.
-        progress.values[attribute as usize].get_or_insert(Span { start, end: start + value.len() });
+        // Nothing is cut off: the parser's bounds keep every place within 32 bits.
+        progress.values[attribute as usize]
+            .get_or_insert(Span { start: (end - value.len()) as u32, end: end as u32 });
         Ok(())
     }
 
@@ -238,7 +251,7 @@ impl Parser {
         if values[Attribute::Request as usize].is_none() {
             return Err(Malformed::new(Fault::NoRequest, lines + 1, line_start, b""));
         }
-        Ok(Request { bytes, values })
+        Ok(Request { bytes, text: str::from_utf8(bytes).ok(), values })
     }
 }
 
@@ -246,6 +259,8 @@ impl Parser {
 #[derive(Clone)]
 pub struct Request<'a> {
     bytes: &'a [u8],
+    /// The same, when all of it is UTF-8, as it nearly always is.
+    text: Option<&'a str>,
     values: [Option<Span>; Attribute::COUNT],
 }
 
@@ -258,7 +273,11 @@ impl<'a> Request<'a> {
     /// The attribute's value; `None` when it was not sent. Octets that are no UTF-8 read as U+FFFD.
     pub fn get(&self, attribute: Attribute) -> Option<Cow<'a, str>> {
         let span = self.values[attribute as usize]?;
-        Some(String::from_utf8_lossy(&self.bytes[span.start..span.end]))
+        let range = span.start as usize..span.end as usize;
+        Some(match self.text {
+            Some(text) => Cow::Borrowed(&text[range]),
+            None => String::from_utf8_lossy(&self.bytes[range]),
+        })
     }
 
     /// The attribute's value; `None` when it was not sent, or sent empty.
