@@ -1,0 +1,209 @@
+//! A message's header, field by field: nothing is kept but the verdict and the verified domains.
+//!
+//! Bounds: 500 fields a message and 16 KiB a field are looked at, 10 domains kept. The rest passes unseen.
+
+use crate::auth_results::AuthenticationResults;
+use crate::filter::{Finding, Forgeries};
+use crate::options::Options;
+use policy_core::engine::FilterVerdict;
+use policy_core::facts::{VerifiedBy, VerifiedDomain};
+use policy_core::name::DomainName;
+use std::borrow::Cow;
+use std::ffi::CStr;
+
+const MAX_FIELDS: usize = 500;
+const MAX_FIELD: usize = 16 * 1024;
+/// Most verified domains kept of a message.
+const MAX_VERIFIED: usize = 10;
+
+/// Fields that a message has when it arrives. Programs that insert a field put it above all of them, so
+/// below the first one nothing is taken for an upstream check's word.
+const ARRIVED: [&str; 10] = [
+    "Received",
+    "Return-Path",
+    "From",
+    "Sender",
+    "To",
+    "Cc",
+    "Date",
+    "Subject",
+    "Message-ID",
+    "MIME-Version",
+];
+
+/// What the header has told so far.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Inspection {
+    fields: usize,
+    arrived: bool,
+    finding: Option<Finding>,
+    verified: Vec<VerifiedDomain>,
+}
+
+impl Inspection {
+    /// Looks at the next field. `session` are the names that SPF may have been checked for.
+    pub(crate) fn field(&mut self, options: &Options, session: &[DomainName], name: &CStr, value: &CStr) {
+        self.fields += 1;
+        if self.fields > MAX_FIELDS {
+            return;
+        }
+        let Ok(name) = name.to_str() else { return };
+        self.arrived |= ARRIVED.iter().any(|arrived| name.eq_ignore_ascii_case(arrived));
+        if !self.arrived && name.eq_ignore_ascii_case("Authentication-Results") {
+            self.authentication_results(options, session, &text(value));
+        }
+        for rule in options.filter_headers.iter().filter(|rule| name.eq_ignore_ascii_case(&rule.name)) {
+            self.weigh(rule.read(&text(value)));
+        }
+    }
+
+    /// The domains that passed a check upstream.
+    pub(crate) fn verified(&self) -> &[VerifiedDomain] {
+        &self.verified
+    }
+
+    /// What to learn from the header. A spam verdict that may be forged is not held against signed domains: a
+    /// signature can be replayed under a field that it does not cover. SPF is about the client itself.
+    pub(crate) fn learnt(mut self) -> (Vec<VerifiedDomain>, Option<FilterVerdict>) {
+        if self.finding.as_ref().is_some_and(|finding| finding.forgeries == Forgeries::Possible) {
+            self.verified.retain(|domain| domain.by != VerifiedBy::Dkim);
+        }
+        (self.verified, self.finding.map(|finding| finding.verdict))
+    }
+
+    fn authentication_results(&mut self, options: &Options, session: &[DomainName], value: &str) {
+        if options.trusted_authserv_ids.is_empty() {
+            return;
+        }
+        let results = AuthenticationResults::parse(value);
+        if !results.authserv_id.as_ref().is_some_and(|id| options.trusted_authserv_ids.contains(id)) {
+            return;
+        }
+        for domain in results.verified(session) {
+            if self.verified.len() < MAX_VERIFIED && !self.verified.contains(&domain) {
+                self.verified.push(domain);
+            }
+        }
+    }
+
+    fn weigh(&mut self, finding: Option<Finding>) {
+        let Some(finding) = finding else { return };
+        if self.finding.as_ref().is_none_or(|known| finding.outweighs(known)) {
+            self.finding = Some(finding);
+        }
+    }
+}
+
+fn text(value: &CStr) -> Cow<'_, str> {
+    let value = value.to_bytes();
+    String::from_utf8_lossy(&value[..value.len().min(MAX_FIELD)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::ffi::CString;
+
+    const TRUSTED: &str = "mx.dest.example; dkim=pass header.d=src.example";
+
+    fn options(forgeries: Forgeries) -> Options {
+        let mut options = Options::default();
+        options.trusted_authserv_ids.extend(DomainName::new("mx.dest.example"));
+        options.filter_headers.iter_mut().for_each(|header| header.forgeries = forgeries);
+        options
+    }
+
+    fn inspect(options: &Options, fields: &[(&str, &str)]) -> Inspection {
+        let mut inspection = Inspection::default();
+        for (name, value) in fields {
+            let (name, value) = (CString::new(*name).unwrap(), CString::new(*value).unwrap());
+            inspection.field(options, &[], &name, &value);
+        }
+        inspection
+    }
+
+    fn verified(options: &Options, fields: &[(&str, &str)]) -> usize {
+        inspect(options, fields).verified().len()
+    }
+
+    #[test]
+    fn only_a_trusted_id_counts() {
+        let options = options(Forgeries::Possible);
+        assert_eq!(verified(&options, &[("Authentication-Results", TRUSTED)]), 1);
+        assert_eq!(verified(&options, &[("authentication-results", &TRUSTED.to_uppercase())]), 1);
+        let other = TRUSTED.replace("mx.dest", "mx.else");
+        assert_eq!(verified(&options, &[("Authentication-Results", &other)]), 0);
+        assert_eq!(verified(&Options::default(), &[("Authentication-Results", TRUSTED)]), 0);
+    }
+
+    #[test]
+    fn what_stands_below_the_message_s_own_fields_does_not_count() {
+        let options = options(Forgeries::Possible);
+        for arrived in ["Received", "From", "subject", "Return-Path"] {
+            assert_eq!(verified(&options, &[(arrived, "x"), ("Authentication-Results", TRUSTED)]), 0);
+        }
+        let inserted = [("X-Spam", "No"), ("Authentication-Results", TRUSTED), ("Received", "x")];
+        assert_eq!(verified(&options, &inserted), 1);
+    }
+
+    #[test]
+    fn fields_and_domains_are_bounded() {
+        let options = options(Forgeries::Possible);
+        let mut fields = vec![("X-Other", "x"); MAX_FIELDS];
+        fields.push(("Authentication-Results", TRUSTED));
+        assert_eq!(verified(&options, &fields), 0);
+        assert_eq!(verified(&options, &fields[1..]), 1);
+        let many: String = (0..40).map(|n| format!("; dkim=pass header.d=d{n}.example")).collect();
+        assert_eq!(
+            verified(&options, &[("Authentication-Results", &format!("mx.dest.example{many}"))]),
+            MAX_VERIFIED
+        );
+        let long = format!("({}) {TRUSTED}", "x".repeat(MAX_FIELD));
+        assert_eq!(verified(&options, &[("Authentication-Results", &long)]), 0);
+        assert_eq!(verified(&options, &[("Authentication-Results", TRUSTED); 3]), 1);
+    }
+
+    #[test]
+    fn a_forged_no_beside_a_yes_is_of_no_use() {
+        for forgeries in [Forgeries::Possible, Forgeries::Removed] {
+            for fields in [["No, score=-9", "Yes, score=9"], ["Yes, score=9", "No, score=-9"]] {
+                let fields = fields.map(|value| ("X-Spam-Status", value));
+                let (_, verdict) = inspect(&options(forgeries), &fields).learnt();
+                assert_eq!(verdict.map(|verdict| (verdict.spam, verdict.score)), Some((true, Some(9.0))));
+            }
+        }
+    }
+
+    #[test]
+    fn a_spam_verdict_that_may_be_forged_is_kept_from_signed_domains() {
+        let fields = [("Authentication-Results", TRUSTED), ("X-Spam-Flag", "YES")];
+        let (verified, verdict) = inspect(&options(Forgeries::Possible), &fields).learnt();
+        assert!(verified.is_empty() && verdict.unwrap().spam);
+        let (verified, verdict) = inspect(&options(Forgeries::Removed), &fields).learnt();
+        assert!(verified.len() == 1 && verdict.unwrap().spam);
+    }
+
+    #[test]
+    fn ham_counts_only_where_forgeries_are_removed() {
+        let fields = [("Authentication-Results", TRUSTED), ("X-Spam-Status", "No, score=-1")];
+        let (verified, verdict) = inspect(&options(Forgeries::Possible), &fields).learnt();
+        assert_eq!((verified.len(), verdict), (1, None));
+        let (verified, verdict) = inspect(&options(Forgeries::Removed), &fields).learnt();
+        assert_eq!((verified.len(), verdict.map(|verdict| verdict.spam)), (1, Some(false)));
+    }
+
+    proptest! {
+        #[test]
+        fn any_header_is_inspected(fields in prop::collection::vec(("[a-zA-Z-]{0,30}", prop::collection::vec(1u8.., 0..100)), 0..20)) {
+            let mut inspection = Inspection::default();
+            for (name, value) in fields {
+                let value = CString::new(value).unwrap();
+                for name in [name.as_str(), "X-Spam-Status", "Authentication-Results"] {
+                    inspection.field(&options(Forgeries::Removed), &[], &CString::new(name).unwrap(), &value);
+                }
+            }
+            prop_assert!(inspection.verified().len() <= MAX_VERIFIED);
+        }
+    }
+}
