@@ -16,7 +16,7 @@ use arc_swap::ArcSwap;
 use policy_core::answer::{Answer, DecisionId, Reply};
 use policy_core::engine::Report;
 use policy_core::facts::Facts;
-use policy_core::policy::Policy;
+use policy_core::policy::{Mode, Policy};
 use policy_core::time::Timestamp;
 use policy_core::verdict::{Reason, Verdict};
 use policy_core::{Decision, State};
@@ -29,16 +29,10 @@ use tracing::{Level, error};
 /// The call that decides. Tests put another in its place.
 type Core = dyn Fn(&Arc<Policy>, &State, &Facts, Timestamp) -> Decision + Send + Sync;
 
-/// What can be replaced while questions are answered.
-#[derive(Clone, Debug)]
-struct InForce {
-    policy: Arc<Policy>,
-    answer_within: Duration,
-}
-
 struct Inner {
     state: Arc<State>,
-    in_force: ArcSwap<InForce>,
+    policy: ArcSwap<Policy>,
+    answer_within: Duration,
     clock: Clock,
     log: Log,
     deadline: Deadline,
@@ -53,7 +47,7 @@ pub struct Engine(Arc<Inner>);
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Engine").field("in_force", &self.0.in_force).finish_non_exhaustive()
+        f.debug_struct("Engine").field("policy", &self.0.policy).finish_non_exhaustive()
     }
 }
 
@@ -66,13 +60,21 @@ impl Engine {
         clock: Clock,
         log: Log,
     ) -> Self {
-        Self::with_core(state, InForce { policy, answer_within }, clock, log, Box::new(policy_core::decide))
+        Self::with_core(state, policy, answer_within, clock, log, Box::new(policy_core::decide))
     }
 
-    fn with_core(state: Arc<State>, in_force: InForce, clock: Clock, log: Log, core: Box<Core>) -> Self {
+    fn with_core(
+        state: Arc<State>,
+        policy: Arc<Policy>,
+        answer_within: Duration,
+        clock: Clock,
+        log: Log,
+        core: Box<Core>,
+    ) -> Self {
         Self(Arc::new(Inner {
             state,
-            in_force: ArcSwap::from_pointee(in_force),
+            policy: ArcSwap::new(policy),
+            answer_within,
             clock,
             log,
             deadline: Deadline::new(),
@@ -94,12 +96,12 @@ impl Engine {
 
     /// The policy that new sessions begin with.
     pub fn policy(&self) -> Arc<Policy> {
-        Arc::clone(&self.0.in_force.load().policy)
+        self.0.policy.load_full()
     }
 
     /// Puts another policy in force, for sessions that begin from now on.
-    pub fn replace(&self, policy: Arc<Policy>, answer_within: Duration) {
-        self.0.in_force.store(Arc::new(InForce { policy, answer_within }));
+    pub fn replace(&self, policy: Arc<Policy>) {
+        self.0.policy.store(policy);
         self.0.counters.reloads.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -123,11 +125,10 @@ impl Engine {
         self.0.deadline.is_stuck()
     }
 
-    async fn judge(&self, in_force: &InForce, facts: &Arc<Facts>, now: Timestamp) -> Decision {
-        let (inner, policy, asked) =
-            (Arc::clone(&self.0), Arc::clone(&in_force.policy), Arc::clone(facts));
+    async fn judge(&self, policy: Arc<Policy>, facts: &Arc<Facts>, now: Timestamp) -> Decision {
+        let (inner, asked) = (Arc::clone(&self.0), Arc::clone(facts));
         let compute = move || (inner.core)(&policy, &inner.state, &asked, now);
-        match self.0.deadline.run(in_force.answer_within, compute).await {
+        match self.0.deadline.run(self.0.answer_within, compute).await {
             Ok(decision) => decision,
             Err(failure) => self.failsafe(facts, failure),
         }
@@ -142,11 +143,11 @@ impl Engine {
 
     /// Counts, logs and remembers a decision. What was not judged yet, and what says nothing new, is for
     /// debugging only.
-    fn book(&self, decision: Decision, facts: Arc<Facts>, in_force: &InForce, now: Timestamp) {
+    fn book(&self, decision: Decision, facts: Arc<Facts>, mode: Mode, now: Timestamp) {
         let Decision { verdict, reply, first } = decision;
         let judged = !matches!(verdict.reason, Reason::Early | Reason::Off);
         let front_end = facts.front_end;
-        let record = Record { at: now, facts, verdict, reply, mode: in_force.policy.mode };
+        let record = Record { at: now, facts, verdict, reply, mode };
         let level = if first && judged { Level::INFO } else { Level::DEBUG };
         if self.0.log.enabled(level) {
             self.0.log.write(&log::decision(&record, level));
@@ -164,10 +165,11 @@ impl Engine {
 
 impl policy_core::engine::Engine for Engine {
     async fn decide(&self, facts: Facts) -> Answer {
-        let (facts, in_force, now) = (Arc::new(facts), self.0.in_force.load_full(), self.0.clock.now());
-        let decision = self.judge(&in_force, &facts, now).await;
+        let (facts, policy, now) = (Arc::new(facts), self.policy(), self.0.clock.now());
+        let mode = policy.mode;
+        let decision = self.judge(policy, &facts, now).await;
         let answer = Answer { id: decision.verdict.id, reply: decision.reply.clone() };
-        self.book(decision, facts, &in_force, now);
+        self.book(decision, facts, mode, now);
         answer
     }
 

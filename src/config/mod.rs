@@ -10,6 +10,7 @@
 //! is for.
 
 mod diagnostic;
+mod filter;
 mod reader;
 mod sections;
 mod units;
@@ -49,6 +50,8 @@ const GRACE: Duration = Duration::from_secs(30);
 pub struct PolicyService {
     /// Where it listens; nowhere turns it off.
     pub listen: Vec<Address>,
+    /// Who may connect to its unix sockets.
+    pub access: SocketAccess,
     /// What its peers may use up.
     pub limits: postfix_policy::Limits,
 }
@@ -58,6 +61,8 @@ pub struct PolicyService {
 pub struct MilterService {
     /// Where it listens; nowhere turns it off.
     pub listen: Vec<Address>,
+    /// Who may connect to its unix sockets.
+    pub access: SocketAccess,
     /// All that may be set of it.
     pub options: Arc<milter::Options>,
 }
@@ -80,6 +85,13 @@ pub struct SocketAccess {
     pub group: Option<Group>,
 }
 
+impl Default for SocketAccess {
+    /// Owner and group.
+    fn default() -> Self {
+        Self { mode: 0o660, group: None }
+    }
+}
+
 /// The log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogOptions {
@@ -100,8 +112,6 @@ pub struct Config {
     pub policy_service: PolicyService,
     /// The milter.
     pub milter: MilterService,
-    /// Who may connect to unix sockets.
-    pub socket: SocketAccess,
     /// The most memory that the state takes, in octets.
     pub memory: usize,
     /// The log.
@@ -118,10 +128,14 @@ impl Default for Config {
             answer_within: ANSWER_WITHIN,
             policy_service: PolicyService {
                 listen: local(POLICY_PORT),
+                access: SocketAccess::default(),
                 limits: postfix_policy::Limits::default(),
             },
-            milter: MilterService { listen: local(MILTER_PORT), options: Arc::default() },
-            socket: SocketAccess { mode: 0o660, group: None },
+            milter: MilterService {
+                listen: local(MILTER_PORT),
+                access: SocketAccess::default(),
+                options: Arc::default(),
+            },
             memory: MEMORY,
             log: LogOptions { format: Format::Text, level: LevelFilter::INFO },
             grace: GRACE,

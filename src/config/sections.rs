@@ -2,16 +2,16 @@
 
 use super::reader::{Fault, Section, Value};
 use super::values::{self, ListedClient};
-use super::{Config, Group, LogOptions, MilterService, PolicyService, SocketAccess, units};
+use super::{Config, Group, LogOptions, MilterService, PolicyService, SocketAccess, filter, units};
 use crate::address::Address;
 use crate::log::Format;
 use compact_str::CompactString;
-use milter::{FilterHeader, Forgeries, Reading};
 use policy_core::allowance::PerHour;
 use policy_core::facts::Stage;
 use policy_core::networks::Networks;
 use policy_core::policy::{Exemptions, Gateways, Mode, Policy, Recipients, Waits};
 use policy_core::quota::Limits;
+use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,13 +42,12 @@ pub(super) fn document(mut top: Section<'_>) -> Config {
     if config.policy_service.listen.is_empty() && config.milter.listen.is_empty() {
         top.object("policy", "listens nowhere, and neither does the milter: there is nothing to do");
     }
-    socket(top.section("socket"), &mut config.socket);
     memory(top.section("memory"), &mut config.memory);
     exempt(top.section("exempt"), &mut policy.exempt);
     gateways(&mut top, &mut policy.gateways);
     waits(&mut top, &mut policy.waits);
     limits(top.section("limits"), &mut policy.limits);
-    filter(top.section("filter"), &mut config.milter);
+    filter::section(top.section("filter"), Arc::make_mut(&mut config.milter.options));
     log(top.section("log"), &mut config.log);
     shutdown(top.section("shutdown"), &mut config.grace);
     top.finish();
@@ -90,6 +89,7 @@ fn connections(section: &mut Section<'_>, connections: &mut usize) {
 
 fn policy_service(mut section: Section<'_>, service: &mut PolicyService) {
     listen(&mut section, &mut service.listen);
+    access(&mut section, &mut service.access);
     connections(&mut section, &mut service.limits.connections);
     section.set("idle", &mut service.limits.idle, |value| values::duration(value, SECOND..=DAY, ""));
     section.set("request_time", &mut service.limits.request_time, |value| {
@@ -104,6 +104,7 @@ fn policy_service(mut section: Section<'_>, service: &mut PolicyService) {
 fn milter(mut section: Section<'_>, service: &mut MilterService) {
     let limits = &mut Arc::make_mut(&mut service.options).limits;
     listen(&mut section, &mut service.listen);
+    access(&mut section, &mut service.access);
     connections(&mut section, &mut limits.connections);
     section.set("idle", &mut limits.idle, |value| values::duration(value, SECOND..=DAY, ""));
     section.set("first_packet", &mut limits.first_packet, |value| {
@@ -112,10 +113,9 @@ fn milter(mut section: Section<'_>, service: &mut MilterService) {
     section.finish();
 }
 
-fn socket(mut section: Section<'_>, access: &mut SocketAccess) {
-    section.set("mode", &mut access.mode, values::file_mode);
-    section.set("group", &mut access.group, group);
-    section.finish();
+fn access(section: &mut Section<'_>, access: &mut SocketAccess) {
+    section.set("socket_mode", &mut access.mode, values::file_mode);
+    section.set("socket_group", &mut access.group, group);
 }
 
 fn group(value: Value<'_>) -> Result<Option<Group>, Fault> {
@@ -146,6 +146,9 @@ fn exempt(mut section: Section<'_>, exempt: &mut Exemptions) {
     section.set("own_networks", &mut exempt.own_networks, |value| {
         values::networks(value).map(Networks::from_iter)
     });
+    if !exempt.own_networks.contains(Ipv4Addr::LOCALHOST.into()) {
+        section.warn("own_networks", "does not hold 127.0.0.0/8: mail from this host itself is judged");
+    }
     section.set("clients", &mut clients, values::clients);
     section.set("recipients", &mut exempt.recipients, values::recipients);
     section.set("postmaster_and_abuse", &mut keep_required, values::boolean);
@@ -207,7 +210,7 @@ fn waits(top: &mut Section<'_>, waits: &mut Waits) {
 fn limits(mut section: Section<'_>, limits: &mut Limits) {
     per_hour(section.section("cold"), &mut limits.cold);
     per_hour(section.section("floor"), &mut limits.floor);
-    let some = f64::MIN_POSITIVE..=1e6;
+    let some = 0.1..=1e6;
     section.set("low_share", &mut limits.low_share, |value| values::number(value, 0.01..=1.0));
     section.set("growth", &mut limits.growth, |value| values::number(value, 1.0..=1e6));
     section.set("growth_high", &mut limits.growth_high, |value| values::number(value, 1.0..=1e6));
@@ -251,48 +254,6 @@ fn per_hour(mut section: Section<'_>, quota: &mut PerHour) {
         if read >= 1e6 { Ok(read) } else { Err(value.unexpected("at least \"1MB/h\"")) }
     });
     section.finish();
-}
-
-fn filter(mut section: Section<'_>, service: &mut MilterService) {
-    let options = Arc::make_mut(&mut service.options);
-    if let Some(headers) = section.sections("headers") {
-        options.filter_headers = headers.into_iter().filter_map(filter_header).collect();
-    }
-    section.set("trusted_authserv_ids", &mut options.trusted_authserv_ids, values::domains);
-    section.finish();
-}
-
-fn filter_header(mut section: Section<'_>) -> Option<FilterHeader> {
-    const YES_NO: &str = "yes-no";
-    let readings = [(YES_NO, 0), ("flag", 1), ("score", 2)];
-    let forgeries = [("possible", Forgeries::Possible), ("removed", Forgeries::Removed)];
-    let name = section.require("name", |value| values::parsed(value, "a header field's name", field_name));
-    let reading = section.require("reading", |value| values::one_of(value, &readings));
-    let mut threshold = None;
-    section.set("threshold", &mut threshold, |value| values::number(value, -1e6..=1e6).map(Some));
-    let mut header = FilterHeader { name: name?, reading: Reading::YesNo, forgeries: Forgeries::Possible };
-    section.set("forgeries", &mut header.forgeries, |value| values::one_of(value, &forgeries));
-    header.reading = match (reading?, threshold) {
-        (0, None) => Reading::YesNo,
-        (1, None) => Reading::Flag,
-        (_, Some(threshold)) if reading == Some(2) => Reading::Score { threshold: threshold as f32 },
-        (_, Some(_)) => {
-            section.object("threshold", "only reading = \"score\" has one");
-            return None;
-        }
-        (_, None) => {
-            section.object("reading", "\"score\" needs a threshold");
-            return None;
-        }
-    };
-    section.finish();
-    Some(header)
-}
-
-/// A field's name (RFC 5322 section 3.6.8).
-fn field_name(text: &str) -> Option<CompactString> {
-    let fits = (1..=76).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic() && b != b':');
-    fits.then(|| CompactString::new(text))
 }
 
 fn log(mut section: Section<'_>, log: &mut LogOptions) {

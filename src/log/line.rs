@@ -75,7 +75,7 @@ impl<'a> Line<'a> {
         };
         let start = out.len();
         if let Some(message) = &self.message {
-            escape(message, &mut out);
+            printable(message, &mut out);
         }
         for (name, value) in &self.fields {
             if out.len() > start {
@@ -177,6 +177,16 @@ fn escape(text: &str, out: &mut String) {
     for c in text.chars() {
         match c {
             '"' | '\\' => out.extend(['\\', c]),
+            ' '..='~' => out.push(c),
+            _ => out.extend(c.escape_unicode()),
+        }
+    }
+}
+
+/// A message stands as it is, but for what could end the line or is not ASCII.
+fn printable(message: &str, out: &mut String) {
+    for c in message.chars() {
+        match c {
             ' '..='~' => out.push(c),
             _ => out.extend(c.escape_unicode()),
         }
