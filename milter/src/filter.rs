@@ -88,7 +88,12 @@ impl FilterHeader {
         if !spam && (self.forgeries == Forgeries::Possible || self.reading == Reading::Flag) {
             return None;
         }
-        let verdict = FilterVerdict { header: self.name.clone(), spam, score };
+        let verdict = FilterVerdict {
+            header: self.name.clone(),
+            spam,
+            score,
+            forgeable: self.forgeries == Forgeries::Possible,
+        };
         Some(Finding { verdict, forgeries: self.forgeries })
     }
 }

@@ -3,10 +3,10 @@
 //! Bounds: 500 fields a message and 16 KiB a field are looked at, 10 domains kept. The rest passes unseen.
 
 use crate::auth_results::AuthenticationResults;
-use crate::filter::{Finding, Forgeries};
+use crate::filter::Finding;
 use crate::options::Options;
 use policy_core::engine::FilterVerdict;
-use policy_core::facts::{VerifiedBy, VerifiedDomain};
+use policy_core::facts::VerifiedDomain;
 use policy_core::name::DomainName;
 use std::borrow::Cow;
 use std::ffi::CStr;
@@ -62,13 +62,9 @@ impl Inspection {
         &self.verified
     }
 
-    /// What to learn from the header. A spam verdict that may be forged is not held against signed domains: a
-    /// signature can be replayed under a field that it does not cover. SPF is about the client itself.
-    pub(crate) fn learnt(mut self) -> (Vec<VerifiedDomain>, Option<FilterVerdict>) {
-        if self.finding.as_ref().is_some_and(|finding| finding.forgeries == Forgeries::Possible) {
-            self.verified.retain(|domain| domain.by != VerifiedBy::Dkim);
-        }
-        (self.verified, self.finding.map(|finding| finding.verdict))
+    /// What the content filter wrote.
+    pub(crate) fn verdict(self) -> Option<FilterVerdict> {
+        self.finding.map(|finding| finding.verdict)
     }
 
     fn authentication_results(&mut self, options: &Options, session: &[DomainName], value: &str) {
@@ -102,6 +98,7 @@ fn text(value: &CStr) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::filter::Forgeries;
     use proptest::prelude::*;
     use std::ffi::CString;
 
@@ -169,28 +166,25 @@ mod tests {
         for forgeries in [Forgeries::Possible, Forgeries::Removed] {
             for fields in [["No, score=-9", "Yes, score=9"], ["Yes, score=9", "No, score=-9"]] {
                 let fields = fields.map(|value| ("X-Spam-Status", value));
-                let (_, verdict) = inspect(&options(forgeries), &fields).learnt();
+                let verdict = inspect(&options(forgeries), &fields).verdict();
                 assert_eq!(verdict.map(|verdict| (verdict.spam, verdict.score)), Some((true, Some(9.0))));
             }
         }
     }
 
     #[test]
-    fn a_spam_verdict_that_may_be_forged_is_kept_from_signed_domains() {
-        let fields = [("Authentication-Results", TRUSTED), ("X-Spam-Flag", "YES")];
-        let (verified, verdict) = inspect(&options(Forgeries::Possible), &fields).learnt();
-        assert!(verified.is_empty() && verdict.unwrap().spam);
-        let (verified, verdict) = inspect(&options(Forgeries::Removed), &fields).learnt();
-        assert!(verified.len() == 1 && verdict.unwrap().spam);
+    fn a_verdict_says_whether_it_may_be_forged() {
+        for (forgeries, forgeable) in [(Forgeries::Possible, true), (Forgeries::Removed, false)] {
+            let verdict = inspect(&options(forgeries), &[("X-Spam-Flag", "YES")]).verdict().unwrap();
+            assert!(verdict.spam && verdict.forgeable == forgeable);
+        }
     }
 
     #[test]
     fn ham_counts_only_where_forgeries_are_removed() {
-        let fields = [("Authentication-Results", TRUSTED), ("X-Spam-Status", "No, score=-1")];
-        let (verified, verdict) = inspect(&options(Forgeries::Possible), &fields).learnt();
-        assert_eq!((verified.len(), verdict), (1, None));
-        let (verified, verdict) = inspect(&options(Forgeries::Removed), &fields).learnt();
-        assert_eq!((verified.len(), verdict.map(|verdict| verdict.spam)), (1, Some(false)));
+        let ham = |forgeries| inspect(&options(forgeries), &[("X-Spam-Status", "No, score=-1")]).verdict();
+        assert_eq!(ham(Forgeries::Possible), None);
+        assert_eq!(ham(Forgeries::Removed).map(|verdict| verdict.spam), Some(false));
     }
 
     proptest! {

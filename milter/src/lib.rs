@@ -13,9 +13,10 @@
 //! | `reply` | an answer to a milter reply |
 //! | `inspect`, `filter`, `auth_results` | what is read from a message's header, and whose word counts |
 //! | `server`, `listen`, `stream`, `open` | accepting, limits, and leaving without cutting sessions off |
+//! | `occasional` | a log line at most once in a while |
 //!
-//! The invariant: whatever the engine does not refuse in words goes on. A client whose address is not known,
-//! an engine that is silent, an event out of order: each is answered with "continue".
+//! The invariant: whatever the engine does not refuse in words goes on, also when the client's address is not
+//! known, the engine is silent, or an event comes out of order.
 //!
 //! Known limits: the replies at connect are not used, because the reply's text is lost there on both mail
 //! servers; and a client that leaves before HELO is never seen.

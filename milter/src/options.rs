@@ -42,8 +42,8 @@ impl Default for Limits {
 pub struct Options {
     /// Bounds on connections and on time.
     pub limits: Limits,
-    /// Header fields in which a content filter writes its verdict. Default: those of rspamd and SpamAssassin,
-    /// with forgeries held possible.
+    /// Header fields in which a content filter writes its verdict. The mail server must list the filter before
+    /// this milter. Default: the fields of rspamd and SpamAssassin, with forgeries held possible.
     pub filter_headers: Vec<FilterHeader>,
     /// The authserv-ids (RFC 8601 section 2.5) whose Authentication-Results count. Naming one states that
     /// fields with this id are removed from arriving mail. Default: none, so none is read.

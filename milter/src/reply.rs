@@ -2,8 +2,8 @@
 //!
 //! Invariants: the status always has the class of the code beside it, since the library would otherwise keep
 //! the reply and bring it out with a later status; every `%` is doubled, since Sendmail turns a reply with a
-//! single one into a permanent refusal and Postfix swallows it; and nothing is ever answered with "accept",
-//! which would hide the recipients that follow.
+//! single one into a permanent refusal and Postfix swallows it; and an answer that accepts becomes "continue",
+//! since "accept" would hide the recipients that follow.
 
 use indymilter::{SetErrorReply, Status};
 use policy_core::answer::Reply;

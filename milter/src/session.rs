@@ -59,7 +59,7 @@ struct Transaction {
     declared_size: Option<u64>,
     measured: u64,
     accepted: u32,
-    first_accepted: Option<Mailbox>,
+    last_accepted: Option<Mailbox>,
     /// The names that SPF may have been checked for.
     spf_names: Vec<DomainName>,
     inspection: Inspection,
@@ -86,7 +86,7 @@ impl Session {
             declared_size: mail.declared_size,
             measured: 0,
             accepted: 0,
-            first_accepted: None,
+            last_accepted: None,
             spf_names: domain.into_iter().chain(helo).collect(),
             inspection: Inspection::default(),
         });
@@ -105,9 +105,7 @@ impl Session {
     /// The recipient just asked about was not refused.
     pub(crate) fn recipient_accepted(&mut self, recipient: Option<Mailbox>) {
         if let Some(transaction) = &mut self.transaction {
-            if transaction.accepted == 0 {
-                transaction.first_accepted = recipient;
-            }
+            transaction.last_accepted = recipient;
             transaction.accepted = transaction.accepted.saturating_add(1);
         }
     }
@@ -140,7 +138,7 @@ impl Session {
         transaction.measure(2); // the empty line between header and body
         let size = Some(transaction.measured);
         let verified = transaction.inspection.verified().to_vec();
-        let recipient = transaction.first_accepted.clone().filter(|_| transaction.accepted == 1);
+        let recipient = transaction.last_accepted.clone().filter(|_| transaction.accepted == 1);
         let mut facts = self.facts(Stage::EndOfMessage)?;
         facts.envelope.recipient = recipient;
         facts.message = Message { size, verified, queue_id };
@@ -150,13 +148,10 @@ impl Session {
     /// The message was not refused by us: the transaction ends well.
     pub(crate) fn received(&mut self) -> Option<Report> {
         let transaction = self.transaction.take()?;
-        let (verified, filter) = transaction.inspection.learnt();
         self.report(Event::MessageReceived {
             transaction: transaction.id,
-            size: Some(transaction.measured),
             recipients: Some(transaction.accepted),
-            verified,
-            filter,
+            filter: transaction.inspection.verdict(),
         })
     }
 

@@ -75,4 +75,7 @@ pub struct FilterVerdict {
     pub spam: bool,
     /// The filter's score, when it gave one.
     pub score: Option<f32>,
+    /// Whether the sender could have written the header itself. Verified domains are then not charged: a
+    /// signed message can be sent again with such a header on top.
+    pub forgeable: bool,
 }

@@ -229,6 +229,13 @@ impl Identities {
         self.chains.iter().filter(|chain| chain.kind == Kind::Verified)
     }
 
+    /// The same identities without the verified domains.
+    pub(crate) fn without_verified(&self) -> Self {
+        let mut unverified = self.clone();
+        unverified.chains.retain(|chain| chain.kind != Kind::Verified);
+        unverified
+    }
+
     /// Every key, of every chain.
     pub fn keys(&self) -> impl Iterator<Item = Key> {
         self.chains.iter().flat_map(Chain::keys)

@@ -227,7 +227,8 @@ impl Session {
             return None;
         }
         let outcome = if filter.spam { Outcome::FilteredSpam } else { Outcome::FilteredHam };
-        self.transaction.identities.clone().map(|identities| (identities, outcome))
+        let identities = self.transaction.identities.clone()?;
+        Some((if filter.forgeable { identities.without_verified().into() } else { identities }, outcome))
     }
 }
 

@@ -96,7 +96,8 @@ impl Server {
             self.tell(facts, Event::SessionClosed);
             return Err(decision);
         }
-        let filter = spam.map(|spam| FilterVerdict { header: "X-Spam".into(), spam, score: None });
+        let filter =
+            spam.map(|spam| FilterVerdict { header: "X-Spam".into(), spam, score: None, forgeable: false });
         let transaction = facts.transaction.unwrap();
         self.tell(facts, received(transaction, filter));
         self.tell(facts, Event::SessionClosed);

@@ -1,8 +1,10 @@
 //! Accepting connections, whatever the kernel says.
 //!
 //! An error of `accept` never ends the server: it is out of file descriptors or memory, and will not be for
-//! ever. The pauses between attempts double from 10 ms to a second. What a peer can bring about at will is
-//! logged at most once in ten seconds, with how often it happened.
+//! ever. The pauses between attempts double from 10 ms to a second. Failures, and connections over the limit,
+//! are logged at most once in ten seconds, with how often they happened.
+//!
+//! Known limit: a connection that ends badly is logged each time; how often that is, is up to its peer.
 
 use crate::connection::{Connection, Ending};
 use crate::server::Limits;
@@ -117,7 +119,7 @@ where
         ending @ (Ending::Closed | Ending::Idle | Ending::ShutDown) => {
             debug!(%peer, reason = %ending, "policy connection ended");
         }
-        ending => warn!(%peer, reason = %ending, "policy connection closed without an answer"),
+        ending => warn!(%peer, reason = %ending, "policy connection broken off"),
     }
     drop(permit);
 }

@@ -50,10 +50,13 @@ async fn errors_of_accept_are_outlived() {
         client.read_exact(&mut answer).await.unwrap();
         assert_eq!(&answer, b"action=DUNNO\n\n");
     };
+    let begun = Instant::now();
     tokio::select! {
         () = accept_all(&script, AcceptAll, Limits::default(), &permits, closing) => unreachable!(),
         answered = timeout(Duration::from_secs(10), ask) => answered.unwrap(),
     }
+    // A pause for each time without descriptors, the second twice as long; none for the lost connection.
+    assert!(begun.elapsed() >= 3 * SHORTEST_PAUSE);
 }
 
 #[tokio::test]

@@ -274,6 +274,7 @@ impl<'a> Request<'a> {
     pub fn get(&self, attribute: Attribute) -> Option<Cow<'a, str>> {
         let span = self.values[attribute as usize]?;
         let range = span.start as usize..span.end as usize;
+        // A value stands between '=' and LF, so it begins and ends at whole characters.
         Some(match self.text {
             Some(text) => Cow::Borrowed(&text[range]),
             None => String::from_utf8_lossy(&self.bytes[range]),

@@ -76,6 +76,11 @@ fn limits_admit_exactly_what_they_say() {
     let line = format!("request=smtpd_access_policy\nx={}\n\n", "y".repeat(63));
     assert_eq!(fault(line.as_bytes()), (Fault::LineTooLong(64), 2, 28 + 64, "x".into()));
 
+    // The line counts even where the request has hardly more room than a line.
+    let x = format!("x={}\n", "y".repeat(62));
+    let line = format!("request=smtpd_access_policy\n{x}{x}y=\nx={}\n\n", "y".repeat(63));
+    assert_eq!(fault(line.as_bytes()), (Fault::LineTooLong(64), 5, 28 + 2 * 65 + 3 + 64, "x".into()));
+
     let lines = format!("request=smtpd_access_policy\n{}\n", "x=y\n".repeat(5));
     assert_eq!(read(lines.as_bytes(), &[]).1, Ok(0));
     let lines = format!("request=smtpd_access_policy\n{}\n", "x=y\n".repeat(6));

@@ -5,7 +5,7 @@ use crate::support::{DUNNO, Recorder, Server, deferral, request, soon};
 use policy_core::answer::Reply;
 use policy_core::engine::Event;
 use postfix_policy::Limits;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const SHORT: Duration = Duration::from_millis(50);
 const LONG: Duration = Duration::from_secs(60);
@@ -62,18 +62,35 @@ async fn a_request_that_was_begun_must_be_completed() {
 
 #[tokio::test]
 async fn a_trickle_does_not_extend_the_time_for_a_request() {
+    let (log, _guard) = log();
     let (engine, _record) = Recorder::answering(Reply::Accept);
-    let server = Server::tcp(
-        engine,
-        Limits { request_time: 4 * SHORT, line: 1 << 20, request: 1 << 20, ..PATIENT },
-        LONG,
-    )
-    .await;
+    let limits = Limits { request_time: 4 * SHORT, line: usize::MAX, request: usize::MAX, ..PATIENT };
+    let server = Server::tcp(engine, limits, LONG).await;
     let mut peer = server.connect().await;
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     while peer.is_open_after("a").await {
-        tokio::task::yield_now().await;
         assert!(begun.elapsed() < LONG);
+    }
+    let warned = log.take("WARN");
+    assert!(warned[0].contains("request not complete in time"), "{warned:?}");
+}
+
+#[tokio::test]
+async fn each_request_has_its_own_time() {
+    let (engine, _record) = Recorder::answering(Reply::Accept);
+    let server = Server::tcp(engine, Limits { request_time: 20 * SHORT, ..PATIENT }, LONG).await;
+    let (mut peer, mut other) = (server.connect().await, server.connect().await);
+    let request = request("RCPT", 1001, "");
+    let (start, end) = request.split_at(40);
+    for _ in 0..2 {
+        peer.send(start).await;
+        // Once another peer has its reply, the server has seen that half.
+        assert_eq!(other.ask(&request).await, DUNNO);
+        assert_eq!(peer.ask(end).await, DUNNO);
+        // The next one comes when the time of the one before has run out.
+        let mut slow = server.connect().await;
+        slow.send(start).await;
+        assert_eq!(slow.rest().await, b"");
     }
 }
 

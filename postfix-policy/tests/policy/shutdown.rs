@@ -1,5 +1,6 @@
 //! The end of the server, seen by peers in every state.
 
+use crate::support::log::Log;
 use crate::support::{DUNNO, Recorder, Server, deferral, request, soon};
 use policy_core::answer::Reply;
 use policy_core::engine::Event;
@@ -73,14 +74,18 @@ async fn a_request_in_progress_gets_its_reply() {
 
 #[tokio::test]
 async fn a_peer_with_endless_requests_cannot_hold_up_the_end() {
-    let (engine, mut record) = Recorder::answering(Reply::Accept);
-    let server = Server::unix(engine, Limits::default(), Duration::ZERO);
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(log.clone());
+    let (engine, mut record) = Recorder::new(Reply::Accept, 0);
+    let mut server = Server::unix(engine, Limits { answer: LONG, ..Limits::default() }, Duration::ZERO);
     let mut peer = server.connect().await;
-    let endless =
-        tokio::spawn(async move { while peer.is_open_after(&request("RCPT", 1001, "").repeat(50)).await {} });
+    peer.send(request("RCPT", 1001, "").repeat(100)).await;
     soon(record.asked.recv()).await.unwrap();
+    server.ask_to_shut_down();
+    soon(log.says("grace is over, closing connections connections=1")).await;
+    record.permits.add_permits(100);
+    assert_eq!(peer.rest().await, DUNNO.as_bytes(), "one reply, to the request in progress");
     server.shut_down().await;
-    soon(endless).await.unwrap();
 }
 
 #[tokio::test]

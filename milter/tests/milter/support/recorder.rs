@@ -109,11 +109,10 @@ impl State {
             Event::RecipientRefused { transaction, refusal } => {
                 format!("refused transaction={} {}", self.number(*transaction), cause(*refusal))
             }
-            Event::MessageReceived { transaction, size, recipients, verified: domains, filter } => {
+            Event::MessageReceived { transaction, recipients, filter } => {
                 let number = self.number(*transaction);
-                let (size, recipients) = (size.unwrap(), recipients.unwrap());
-                let mut line = format!("received transaction={number} size={size} recipients={recipients}");
-                verified(domains).into_iter().for_each(|domains| line += &format!(" verified={domains}"));
+                let recipients = recipients.unwrap();
+                let mut line = format!("received transaction={number} recipients={recipients}");
                 filter.iter().for_each(|filter| line += &verdict(filter));
                 line
             }
@@ -153,5 +152,6 @@ fn verified(domains: &[VerifiedDomain]) -> Option<String> {
 fn verdict(filter: &FilterVerdict) -> String {
     let word = if filter.spam { "spam" } else { "ham" };
     let score = filter.score.map(|score| format!("({score})")).unwrap_or_default();
-    format!(" filter={}:{word}{score}", filter.header)
+    let forgeable = if filter.forgeable { " forgeable" } else { "" };
+    format!(" filter={}:{word}{score}{forgeable}", filter.header)
 }

@@ -16,6 +16,13 @@ impl Log {
         let lines = std::mem::take(&mut *self.0.lock().unwrap());
         lines.into_iter().filter(|line| line.starts_with(level)).collect()
     }
+
+    /// Waits until a line holds `text`.
+    pub(crate) async fn says(&self, text: &str) {
+        while !self.0.lock().unwrap().iter().any(|line| line.contains(text)) {
+            tokio::task::yield_now().await;
+        }
+    }
 }
 
 struct Line(String);

@@ -1,0 +1,32 @@
+//! What the tests of `tempfail` share: real mail servers of their own, an SMTP client, a runner.
+//!
+//! - [`Postfix`] and [`Sendmail`] start a private server on loopback, under a fresh directory, from
+//!   configuration lines taken as an operator would paste them. Nothing of the system's own mail
+//!   set-up is read or touched, and nothing is left behind, however the test ends.
+//! - [`smtp`] is the client on the other side: one command at a time, or a whole visit whose
+//!   [`smtp::Outcome`] tells which stage got which reply and who hung up.
+//! - [`Suite`] runs the tests that need such servers. Where a server is missing it names the tests it
+//!   leaves out and why; with `TEMPFAIL_REQUIRE_SERVERS` set it fails them instead.
+//!
+//! Invariant: no wait is without a deadline, and none is a bare sleep: each waits for an event.
+//!
+//! Known limits: Linux, root and Debian's packages only, since both servers start as root.
+
+mod command;
+mod diagnostics;
+mod error;
+mod instance;
+mod log;
+mod need;
+mod ports;
+mod postfix;
+mod sendmail;
+pub mod smtp;
+mod suite;
+
+pub use error::Error;
+pub use log::Log;
+pub use need::Need;
+pub use postfix::{Postfix, PostfixBuilder};
+pub use sendmail::{Sendmail, SendmailBuilder};
+pub use suite::{Suite, TestResult};

@@ -1,0 +1,56 @@
+//! What a test needs of the machine, and what to say where it is missing.
+
+use crate::{ports, postfix, sendmail};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+/// Something a test cannot do without and not every machine has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Need {
+    /// Postfix, and root to start it.
+    Postfix,
+    /// Sendmail, unpacked from Debian's packages, and root to start it.
+    Sendmail,
+    /// The address ::1 on the loopback interface.
+    Ipv6Loopback,
+    /// A directory with recordings of real mail, named by `TEMPFAIL_TRACES`. They are not part of the
+    /// project, so a test that needs them is never required.
+    Traces,
+}
+
+impl Need {
+    /// Why this machine cannot meet the need, or `None` if it can.
+    pub fn missing(self) -> Option<String> {
+        match self {
+            Self::Postfix => not_root("Postfix").or_else(|| unless_found("Postfix", postfix::is_installed())),
+            Self::Sendmail => {
+                not_root("Sendmail").or_else(|| unless_found("Sendmail", sendmail::is_unpacked()))
+            }
+            Self::Ipv6Loopback => {
+                (!ports::has_ipv6_loopback()).then(|| "this machine has no address ::1".to_owned())
+            }
+            Self::Traces => traces().is_none().then(|| "TEMPFAIL_TRACES names no directory".to_owned()),
+        }
+    }
+
+    /// Whether `tests/run` promises it.
+    pub(crate) fn is_promised(self) -> bool {
+        self != Self::Traces
+    }
+}
+
+/// The directory with recordings of real mail, if there is one.
+fn traces() -> Option<PathBuf> {
+    std::env::var_os("TEMPFAIL_TRACES").map(PathBuf::from).filter(|path| path.is_dir())
+}
+
+fn unless_found(server: &str, found: bool) -> Option<String> {
+    (!found).then(|| format!("no {server} on this machine; tests/run installs it"))
+}
+
+fn not_root(server: &str) -> Option<String> {
+    // The owner of a process's entry in /proc is its effective user.
+    let is_root = std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
+    (!is_root).then(|| format!("{server} can be started by root only"))
+}
