@@ -1,1 +1,32 @@
-//! The tempfail program as a library.
+//! The tempfail program as a library: what `main` starts, tests start too.
+//!
+//! | module | tells |
+//! | --- | --- |
+//! | [`cli`] | the command line |
+//! | [`config`] | the configuration: a file, checked whole, with a default for every key |
+//! | [`serve`] | the daemon in its process: file, signals, log |
+//! | [`daemon`] | both front ends over one engine and one state; the entry point for tests |
+//! | [`engine`] | a question on its way to its answer, within its deadline, and into the log |
+//! | [`log`] | one line a decision, one line an event |
+//! | [`clock`], [`address`], [`recent`], [`stats`] | the nouns they share |
+#![forbid(unsafe_code)]
+
+pub mod address;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod daemon;
+mod deadline;
+mod descriptors;
+pub mod engine;
+pub mod log;
+mod notify;
+pub mod recent;
+pub mod serve;
+mod sockets;
+pub mod stats;
+
+pub use clock::Clock;
+pub use config::Config;
+pub use daemon::Daemon;
+pub use sockets::BindError;

@@ -1,2 +1,7 @@
 //! The tempfail program.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tempfail::cli::run()
+}

@@ -1,0 +1,151 @@
+//! The command line.
+
+use crate::address::Address;
+use crate::config::{self, Config, ConfigError, SAMPLE};
+use crate::log::Format;
+use crate::serve::{ServeError, serve};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use policy_core::policy::Mode;
+use std::fmt::Display;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// The exit status for a bad configuration (EX_CONFIG of sysexits.h). A supervisor need not try again.
+const EX_CONFIG: u8 = 78;
+
+const STATUSES: &str = "\
+Exit status: 0 when all went well, 1 when something failed at run time, 2 for a wrong command line, 78 for a \
+configuration that cannot be used.";
+
+/// A receiving-side mail policy engine for Postfix and Sendmail.
+#[derive(Debug, Parser)]
+#[command(name = "tempfail", version, after_help = STATUSES, max_term_width = 110)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Answer mail servers until told to stop.
+    ///
+    /// SIGHUP reads the configuration again, SIGTERM and SIGINT let sessions in progress end and then stop.
+    Serve(ServeArgs),
+    /// Check a configuration and say everything that is wrong with it.
+    CheckConfig(CheckArgs),
+    /// Print a configuration with every key at its default, commented.
+    Config,
+}
+
+#[derive(Debug, Args)]
+struct ServeArgs {
+    /// The configuration. Without it, /etc/tempfail/tempfail.toml is read if it exists; every key has a
+    /// default.
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How log lines are written, whatever the configuration says.
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
+}
+
+#[derive(Debug, Args)]
+struct CheckArgs {
+    /// The configuration. Without it, /etc/tempfail/tempfail.toml if it exists.
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+impl From<LogFormat> for Format {
+    fn from(format: LogFormat) -> Self {
+        match format {
+            LogFormat::Text => Self::Text,
+            LogFormat::Json => Self::Json,
+        }
+    }
+}
+
+/// Runs the program.
+pub fn run() -> ExitCode {
+    match CommandLine::parse().command {
+        Command::Serve(args) => serve_status(serve(args.config, args.log_format.map(Into::into))),
+        Command::CheckConfig(args) => check(args),
+        Command::Config => print(SAMPLE),
+    }
+}
+
+/// What went wrong while serving is in the log already; a configuration is checked before there is one.
+fn serve_status(served: Result<(), ServeError>) -> ExitCode {
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(ServeError::Config(error)) => bad_config(&error),
+        Err(error @ ServeError::Log(_)) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn bad_config(error: &ConfigError) -> ExitCode {
+    complain(error);
+    ExitCode::from(EX_CONFIG)
+}
+
+fn complain(error: &impl Display) {
+    // Nobody may be there to read it.
+    let _ = writeln!(std::io::stderr(), "{error}");
+}
+
+fn check(args: CheckArgs) -> ExitCode {
+    let Some(file) = config::file(args.file.as_deref()) else {
+        return print(&format!("{} does not exist: the defaults are in force\n", config::DEFAULT_FILE));
+    };
+    match Config::load(&file) {
+        Ok(checked) => {
+            let mut text: String = checked.warnings.iter().map(|warning| format!("{warning}\n")).collect();
+            text.push_str(&format!("{}: ok, {}\n", file.display(), summary(&checked.config)));
+            print(&text)
+        }
+        Err(error) => bad_config(&error),
+    }
+}
+
+/// What an operator may want to see at a glance.
+fn summary(config: &Config) -> String {
+    let at = |addresses: &[Address]| match addresses {
+        [] => "nowhere".to_owned(),
+        addresses => addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and "),
+    };
+    let mode = match config.policy.mode {
+        Mode::Off => "off",
+        Mode::Observe => "observe",
+        Mode::Enforce => "enforce",
+    };
+    let (policy, milter) = (at(&config.policy_service.listen), at(&config.milter.listen));
+    format!("mode {mode}, policy service on {policy}, milter on {milter}")
+}
+
+fn print(text: &str) -> ExitCode {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        CommandLine::command().debug_assert();
+    }
+}

@@ -1,0 +1,289 @@
+//! The daemon: both front ends over one engine and one state.
+//!
+//! This is the library's entry point: the program and the tests start the same thing. It knows no signals and
+//! no files; `serve` does.
+//!
+//! The state lives in memory only: a restart begins anew.
+
+use crate::address::Address;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::log::Log;
+use crate::sockets::{self, BindError, Bound, Listener, SocketFile};
+use policy_core::State;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use thiserror::Error;
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::{error, info};
+
+/// Each second a sixtieth of the state is swept, so that all of it is visited each minute.
+const SWEEPS: usize = 60;
+
+/// Why the daemon did not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The system gives no random numbers.
+    #[error("no random numbers to be had: {0}")]
+    Random(getrandom::Error),
+}
+
+/// Why the daemon cannot go on.
+#[derive(Debug, Error)]
+#[error("the {protocol} server has ended: {why}")]
+pub struct Ended {
+    /// Which server.
+    pub protocol: &'static str,
+    /// Why.
+    pub why: String,
+}
+
+/// A socket that the daemon listens on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listening {
+    /// `policy` or `milter`.
+    pub protocol: &'static str,
+    /// Where; the port is the real one.
+    pub address: Address,
+}
+
+/// A running daemon. Dropping it ends it at once; [`Daemon::shutdown`] lets sessions end by themselves.
+#[derive(Debug)]
+pub struct Daemon {
+    engine: Engine,
+    listening: Vec<Listening>,
+    /// The configuration that it was started with; what only a restart changes is still as it says.
+    started: Config,
+    milter_options: watch::Sender<Arc<milter::Options>>,
+    stop: watch::Sender<bool>,
+    servers: JoinSet<Result<(), Ended>>,
+    sweeper: JoinHandle<()>,
+}
+
+impl Daemon {
+    /// Starts it without a log of decisions; they can be had from [`Daemon::engine`].
+    ///
+    /// # Errors
+    ///
+    /// An address cannot be listened on, or the system is short of something.
+    pub async fn start(config: Config, clock: impl Into<Clock>) -> Result<Self, StartError> {
+        Self::start_with_log(config, clock, Log::discard()).await
+    }
+
+    /// Starts it. When this returns, it answers.
+    ///
+    /// # Errors
+    ///
+    /// As [`Daemon::start`].
+    pub async fn start_with_log(
+        config: Config,
+        clock: impl Into<Clock>,
+        log: Log,
+    ) -> Result<Self, StartError> {
+        let clock = clock.into();
+        let state = Arc::new(State::new(config.memory, secret()?, clock.now()));
+        let engine = Engine::new(state, Arc::clone(&config.policy), config.answer_within, clock, log);
+        let policy = bind_all(&config.policy_service.listen, &config.policy_service.access)?;
+        let milter = bind_all(&config.milter.listen, &config.milter.access)?;
+        let mut daemon = Self {
+            milter_options: watch::Sender::new(Arc::clone(&config.milter.options)),
+            stop: watch::Sender::new(false),
+            servers: JoinSet::new(),
+            sweeper: tokio::spawn(sweep(engine.clone())),
+            listening: Vec::new(),
+            started: config,
+            engine,
+        };
+        policy.into_iter().for_each(|bound| daemon.serve_policy(bound));
+        milter.into_iter().for_each(|bound| daemon.serve_milter(bound));
+        Ok(daemon)
+    }
+
+    /// All sockets.
+    pub fn listening(&self) -> &[Listening] {
+        &self.listening
+    }
+
+    /// Where the policy service listens on TCP.
+    pub fn policy_addrs(&self) -> Vec<SocketAddr> {
+        self.tcp("policy")
+    }
+
+    /// Where the milter listens on TCP.
+    pub fn milter_addrs(&self) -> Vec<SocketAddr> {
+        self.tcp("milter")
+    }
+
+    /// The engine.
+    pub const fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// What is remembered.
+    pub fn state(&self) -> &Arc<State> {
+        self.engine.state()
+    }
+
+    /// Puts another configuration in force. No connection is dropped and no counter reset; sessions keep the
+    /// policy that they began with. Returns the keys that differ and that only a restart changes.
+    pub fn reload(&mut self, config: Config) -> Vec<&'static str> {
+        let left = needs_restart(&self.started, &config);
+        let mut options = config.milter.options;
+        // The engine's deadline stays, so the milter's does.
+        Arc::make_mut(&mut options).limits.answer = self.started.milter.options.limits.answer;
+        self.milter_options.send_replace(options);
+        self.engine.replace(config.policy);
+        left
+    }
+
+    /// Resolves if a server ends by itself, which none should.
+    pub async fn ended(&mut self) -> Ended {
+        match self.servers.join_next().await {
+            Some(Ok(Err(ended))) => ended,
+            Some(Ok(Ok(()))) => Ended { protocol: "-", why: "it returned".to_owned() },
+            Some(Err(error)) => Ended { protocol: "-", why: error.to_string() },
+            // Without servers there is none that could end.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Ends the daemon: nothing more is accepted, and sessions in progress have the grace period to end by
+    /// themselves.
+    pub async fn shutdown(mut self) {
+        self.stop.send_replace(true);
+        while let Some(ended) = self.servers.join_next().await {
+            if let Ok(Err(ended)) = ended {
+                error!(error = %ended, "not an orderly end");
+            }
+        }
+    }
+
+    fn tcp(&self, protocol: &str) -> Vec<SocketAddr> {
+        let of = self.listening.iter().filter(|listening| listening.protocol == protocol);
+        of.filter_map(|listening| listening.address.tcp()).collect()
+    }
+
+    fn serve_policy(&mut self, bound: Bound) {
+        let (listener, stopped) = self.enter("policy", bound);
+        let socket = match listener {
+            Listener::Tcp(tcp) => postfix_policy::Socket::Tcp(tcp),
+            Listener::Unix(unix) => postfix_policy::Socket::Unix(unix),
+        };
+        let (limits, grace) = (self.started.policy_service.limits, self.started.grace);
+        let serving = postfix_policy::serve(socket, self.engine.clone(), limits, stopped, grace);
+        self.spawn("policy", async move {
+            serving.await;
+            Ok(())
+        });
+    }
+
+    fn serve_milter(&mut self, bound: Bound) {
+        let (listener, stopped) = self.enter("milter", bound);
+        let socket = match listener {
+            Listener::Tcp(tcp) => milter::Socket::Tcp(tcp),
+            Listener::Unix(unix) => milter::Socket::Unix(unix),
+        };
+        let options = self.milter_options.subscribe();
+        let serving = milter::serve(socket, self.engine.clone(), options, stopped, self.started.grace);
+        self.spawn("milter", async move { serving.await.map_err(|error| error.to_string()) });
+    }
+
+    /// Notes a socket; the future resolves at shutdown, when its file is gone.
+    fn enter(
+        &mut self,
+        protocol: &'static str,
+        bound: Bound,
+    ) -> (Listener, impl Future<Output = ()> + Send + use<>) {
+        let Bound { address, listener, file } = bound;
+        info!(protocol, %address, "listening");
+        self.listening.push(Listening { protocol, address });
+        (listener, stopped(self.stop.subscribe(), file))
+    }
+
+    /// Runs a server; one that ends before it was told to is an error.
+    fn spawn(
+        &mut self,
+        protocol: &'static str,
+        serving: impl Future<Output = Result<(), String>> + Send + 'static,
+    ) {
+        let stop = self.stop.subscribe();
+        self.servers.spawn(async move {
+            let result = serving.await;
+            match result {
+                Ok(()) if *stop.borrow() => Ok(()),
+                Ok(()) => Err(Ended { protocol, why: "nobody told it to".to_owned() }),
+                Err(why) => Err(Ended { protocol, why }),
+            }
+        });
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.sweeper.abort();
+    }
+}
+
+async fn stopped(mut stop: watch::Receiver<bool>, file: Option<SocketFile>) {
+    // An error says that the daemon has been dropped, which is no different.
+    let _ = stop.wait_for(|stop| *stop).await;
+    drop(file);
+}
+
+fn bind_all(addresses: &[Address], access: &crate::config::SocketAccess) -> Result<Vec<Bound>, BindError> {
+    addresses.iter().map(|address| sockets::bind(address, access)).collect()
+}
+
+/// What keys the names in the state: nobody outside can guess which names share a place in it. It is made
+/// anew with each process, as the state is.
+fn secret() -> Result<[u8; 16], StartError> {
+    let mut secret = [0; 16];
+    getrandom::fill(&mut secret).map_err(StartError::Random)?;
+    Ok(secret)
+}
+
+/// Sweeps for ever. In the pool, because a sweep holds locks for a while and nobody waits for it.
+async fn sweep(engine: Engine) {
+    let mut ticks = interval(Duration::from_secs(1));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let (state, now) = (Arc::clone(engine.state()), engine.clock().now());
+        let swept =
+            tokio::task::spawn_blocking(move || state.sweep(state.segments().div_ceil(SWEEPS), now)).await;
+        if let Err(error) = swept {
+            error!(%error, "a sweep failed");
+        }
+    }
+}
+
+/// The keys that differ and that only a restart changes.
+fn needs_restart(started: &Config, new: &Config) -> Vec<&'static str> {
+    let (policy, milter) = (&started.policy_service, &started.milter);
+    let differs = [
+        ("answer_within", started.answer_within != new.answer_within),
+        ("policy.listen", policy.listen != new.policy_service.listen),
+        ("policy.socket_mode", policy.access.mode != new.policy_service.access.mode),
+        ("policy.socket_group", policy.access.group != new.policy_service.access.group),
+        ("policy.connections", policy.limits.connections != new.policy_service.limits.connections),
+        ("policy.idle", policy.limits.idle != new.policy_service.limits.idle),
+        ("policy.request_time", policy.limits.request_time != new.policy_service.limits.request_time),
+        ("milter.listen", milter.listen != new.milter.listen),
+        ("milter.socket_mode", milter.access.mode != new.milter.access.mode),
+        ("milter.socket_group", milter.access.group != new.milter.access.group),
+        ("milter.idle", milter.options.limits.idle != new.milter.options.limits.idle),
+        ("memory.max", started.memory != new.memory),
+        ("log.format", started.log.format != new.log.format),
+        ("log.level", started.log.level != new.log.level),
+        ("shutdown.grace", started.grace != new.grace),
+    ];
+    differs.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
+}

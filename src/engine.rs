@@ -1,0 +1,188 @@
+//! The engine that both front ends ask: the core, a clock, the policy in force, a deadline and a log.
+//!
+//! Invariant: every question gets an answer within `answer_within`. When the core takes longer, fails, or
+//! cannot be asked at all, the mail is let in with the reason `failsafe`, and an error is logged: mail comes
+//! before judgement.
+//!
+//! A session keeps the policy that it began with; the core sees to that. This engine only hands it the
+//! policy that is in force now.
+
+use crate::clock::Clock;
+use crate::deadline::{Deadline, Failure};
+use crate::log::{self, Log};
+use crate::recent::{Recent, Record};
+use crate::stats::{Counters, Stats};
+use arc_swap::ArcSwap;
+use policy_core::answer::{Answer, DecisionId, Reply};
+use policy_core::engine::Report;
+use policy_core::facts::Facts;
+use policy_core::policy::{Mode, Policy};
+use policy_core::time::Timestamp;
+use policy_core::verdict::{Reason, Verdict};
+use policy_core::{Decision, State};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tracing::{Level, error};
+
+/// The call that decides. Tests put another in its place.
+type Core = dyn Fn(&Arc<Policy>, &State, &Facts, Timestamp) -> Decision + Send + Sync;
+
+struct Inner {
+    state: Arc<State>,
+    policy: ArcSwap<Policy>,
+    answer_within: Duration,
+    clock: Clock,
+    log: Log,
+    deadline: Deadline,
+    recent: Recent,
+    counters: Counters,
+    core: Box<Core>,
+}
+
+/// The engine. Clones are the same engine.
+#[derive(Clone)]
+pub struct Engine(Arc<Inner>);
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("policy", &self.0.policy).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// An engine over `state`. To be called on the runtime that it will answer on.
+    pub fn new(
+        state: Arc<State>,
+        policy: Arc<Policy>,
+        answer_within: Duration,
+        clock: Clock,
+        log: Log,
+    ) -> Self {
+        Self::with_core(state, policy, answer_within, clock, log, Box::new(policy_core::decide))
+    }
+
+    fn with_core(
+        state: Arc<State>,
+        policy: Arc<Policy>,
+        answer_within: Duration,
+        clock: Clock,
+        log: Log,
+        core: Box<Core>,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            state,
+            policy: ArcSwap::new(policy),
+            answer_within,
+            clock,
+            log,
+            deadline: Deadline::new(),
+            recent: Recent::default(),
+            counters: Counters::default(),
+            core,
+        }))
+    }
+
+    /// What is remembered.
+    pub fn state(&self) -> &Arc<State> {
+        &self.0.state
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    /// The policy that new sessions begin with.
+    pub fn policy(&self) -> Arc<Policy> {
+        self.0.policy.load_full()
+    }
+
+    /// Puts another policy in force, for sessions that begin from now on.
+    pub fn replace(&self, policy: Arc<Policy>) {
+        self.0.policy.store(policy);
+        self.0.counters.reloads.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The decision of this id, if it is one of the latest ten thousand.
+    pub fn recent(&self, id: DecisionId) -> Option<Record> {
+        self.0.recent.find(id)
+    }
+
+    /// At most `most` of the latest ten thousand decisions, the newest first.
+    pub fn newest(&self, most: usize) -> Vec<Record> {
+        self.0.recent.newest(most)
+    }
+
+    /// Counts since the start.
+    pub fn stats(&self) -> Stats {
+        self.0.counters.snapshot()
+    }
+
+    /// Whether so many decisions are stuck that none is begun any more.
+    pub fn is_stuck(&self) -> bool {
+        self.0.deadline.is_stuck()
+    }
+
+    async fn judge(&self, policy: Arc<Policy>, facts: &Arc<Facts>, now: Timestamp) -> Decision {
+        let (inner, asked) = (Arc::clone(&self.0), Arc::clone(facts));
+        let compute = move || (inner.core)(&policy, &inner.state, &asked, now);
+        match self.0.deadline.run(self.0.answer_within, compute).await {
+            Ok(decision) => decision,
+            Err(failure) => self.failsafe(facts, failure),
+        }
+    }
+
+    fn failsafe(&self, facts: &Facts, failure: Failure) -> Decision {
+        let verdict = Arc::new(Verdict::accept(self.0.state.next_id(), Reason::Failsafe));
+        let (id, client_address) = (verdict.id, facts.client.address);
+        error!(%id, %client_address, why = %failure, "no decision, mail let in");
+        Decision { verdict, reply: Reply::Accept, first: true }
+    }
+
+    /// Counts, logs and remembers a decision. What was not judged yet, and what says nothing new, is for
+    /// debugging only.
+    fn book(&self, decision: Decision, facts: Arc<Facts>, mode: Mode, now: Timestamp) {
+        let Decision { verdict, reply, first } = decision;
+        let judged = !matches!(verdict.reason, Reason::Early | Reason::Off);
+        let front_end = facts.front_end;
+        let record = Record { at: now, facts, verdict, reply, mode };
+        let level = if first && judged { Level::INFO } else { Level::DEBUG };
+        if self.0.log.enabled(level) {
+            self.0.log.write(&log::decision(&record, level));
+        }
+        if !first {
+            self.0.counters.repeated.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        self.0.counters.count(front_end, &record);
+        if judged {
+            self.0.recent.push(record);
+        }
+    }
+}
+
+impl policy_core::engine::Engine for Engine {
+    async fn decide(&self, facts: Facts) -> Answer {
+        let (facts, policy, now) = (Arc::new(facts), self.policy(), self.0.clock.now());
+        let mode = policy.mode;
+        let decision = self.judge(policy, &facts, now).await;
+        let answer = Answer { id: decision.verdict.id, reply: decision.reply.clone() };
+        self.book(decision, facts, mode, now);
+        answer
+    }
+
+    fn report(&self, report: Report) {
+        let (inner, now) = (Arc::clone(&self.0), self.0.clock.now());
+        self.0.counters.reports.fetch_add(1, Ordering::Relaxed);
+        let compute = move || policy_core::report(&inner.state, &report, now);
+        if let Err(failure) = self.0.deadline.run_at_once(compute) {
+            error!(why = %failure, "a report was lost");
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "engine_tests.rs"]
+mod tests;
