@@ -158,7 +158,10 @@ mod tests {
         for n in 0..MOST_POOLED + 1 {
             let (compute, release) = hang();
             held.push(release);
-            assert_eq!(deadline.run(SHORT.mul_f64(if n < 3 { 1.0 } else { 0.05 }), compute).await, Err(Failure::Late));
+            assert_eq!(
+                deadline.run(SHORT.mul_f64(if n < 3 { 1.0 } else { 0.05 }), compute).await,
+                Err(Failure::Late)
+            );
             if n < 3 {
                 assert_eq!(deadline.run(LONG, || n).await, Ok(n), "beside {} that hang", n + 1);
             }

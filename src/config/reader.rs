@@ -282,8 +282,7 @@ impl<'a> Section<'a> {
     pub(super) fn warn(&self, key: &str, message: &str) {
         if self.look_up(key).is_some() {
             let message = format!("{}: {message}", join(&self.name, key));
-            self.findings
-                .push(Severity::Warning, Fault { span: self.place(key), message, suggestion: None });
+            self.findings.push(Severity::Warning, Fault { span: self.place(key), message, suggestion: None });
         }
     }
 

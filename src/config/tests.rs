@@ -19,7 +19,8 @@ fn found(text: &str) -> Vec<String> {
 
 /// The sample with every key in force.
 fn uncommented() -> String {
-    let setting = |line: &str| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ') || rest.starts_with("  {"));
+    let setting =
+        |line: &str| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ') || rest.starts_with("  {"));
     SAMPLE
         .lines()
         .map(|line| match setting(line) {
@@ -50,7 +51,10 @@ fn the_sample_shows_every_key() {
             at = value.and_then(|value| value.as_table().or(value.as_array()?.get(0)?.get_ref().as_table()));
             value.is_some()
         });
-        assert!(present || key == "gateway" || key == "filter.headers.threshold", "{key} is not in the sample");
+        assert!(
+            present || key == "gateway" || key == "filter.headers.threshold",
+            "{key} is not in the sample"
+        );
     }
 }
 
@@ -141,7 +145,9 @@ fn groups_are_looked_up() {
     assert_eq!(root, Some(Group { name: "root".into(), id: 0 }));
     assert_eq!(
         found("[milter]\nsocket_group = \"no such group\""),
-        [r#"2:16: error: milter.socket_group: expected the name of a group of this system, found "no such group""#]
+        [
+            r#"2:16: error: milter.socket_group: expected the name of a group of this system, found "no such group""#
+        ]
     );
 }
 

@@ -16,7 +16,8 @@ use toml::de::DeValue;
 const MAX_LABEL: usize = 63;
 
 /// What an address to listen on looks like.
-const ADDRESS: &str = r#"an address such as "127.0.0.1:10421", "[::1]:10421" or "unix:/run/tempfail/policy.sock""#;
+const ADDRESS: &str =
+    r#"an address such as "127.0.0.1:10421", "[::1]:10421" or "unix:/run/tempfail/policy.sock""#;
 const NETWORK: &str = r#"a network such as "192.0.2.0/24", "2001:db8::/32" or "192.0.2.1""#;
 const DOMAIN: &str = r#"a domain name such as "example.com""#;
 const RECIPIENT: &str = r#"a recipient such as "user@example.com", "@example.com" or "user@""#;
@@ -52,8 +53,7 @@ pub(super) fn duration(
     why: &str,
 ) -> Result<Duration, Fault> {
     let bare = value.get().as_integer().map(|number| format!("\"{}s\"", number.as_str()));
-    let duration =
-        parsed(value, units::DURATION, units::duration).map_err(|fault| fault.suggest(bare))?;
+    let duration = parsed(value, units::DURATION, units::duration).map_err(|fault| fault.suggest(bare))?;
     let show = |bound: &Duration| humantime::format_duration(*bound).to_string();
     within(value, duration, range, show, why)
 }

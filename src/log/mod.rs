@@ -64,7 +64,10 @@ pub struct Log {
 
 impl fmt::Debug for Log {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Log").field("format", &self.format).field("level", &self.level).finish_non_exhaustive()
+        f.debug_struct("Log")
+            .field("format", &self.format)
+            .field("level", &self.level)
+            .finish_non_exhaustive()
     }
 }
 
@@ -122,7 +125,6 @@ fn lost(lines: u64) -> Line<'static> {
     line.push("lines", Value::Integer(i64::try_from(lines).unwrap_or(i64::MAX)));
     line
 }
-
 
 /// Takes an event's fields into a line.
 struct Fields<'l>(&'l mut Line<'static>);
