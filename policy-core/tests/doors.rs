@@ -335,6 +335,8 @@ fn unknown_recipients_and_spamtraps_are_remembered() {
     assert_eq!(code(&server.ask(&trapped)), "spamtrap");
     let after = server.state.explain(&server.policy, &trapped, server.now.get()).standing.probability;
     assert!(after > before + 0.2, "{before} {after}");
+    let end = Facts { stage: Stage::EndOfMessage, ..trapped };
+    assert_eq!(code(&server.ask(&end)), "spamtrap", "what a trap let in is let in to its end");
 }
 
 #[test]
