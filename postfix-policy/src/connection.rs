@@ -215,9 +215,7 @@ fn received(facts: &Facts) -> Option<Report> {
         front_end: FrontEnd::Policy,
         event: Event::MessageReceived {
             transaction,
-            size: facts.message.size,
             recipients: facts.envelope.accepted_recipients,
-            verified: Vec::new(),
             filter: None,
         },
     })

@@ -127,8 +127,7 @@ mod tests {
     use super::*;
 
     fn at(text: &str, span: Range<usize>) -> Diagnostic {
-        let finding =
-            Finding { severity: Severity::Error, span, message: "wrong".into(), suggestion: None };
+        let finding = Finding { severity: Severity::Error, span, message: "wrong".into(), suggestion: None };
         Diagnostic::locate("a.toml", text, finding)
     }
 

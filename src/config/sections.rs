@@ -35,7 +35,11 @@ pub(super) fn document(mut top: Section<'_>) -> Config {
     let mut policy = Policy::default();
     basics(&mut top, &mut policy);
     top.set("answer_within", &mut config.answer_within, |value| {
-        values::duration(value, Duration::from_millis(10)..=8 * SECOND, "mail servers give up after ten seconds")
+        values::duration(
+            value,
+            Duration::from_millis(10)..=8 * SECOND,
+            "mail servers give up after ten seconds",
+        )
     });
     policy_service(top.section("policy"), &mut config.policy_service);
     milter(top.section("milter"), &mut config.milter);
@@ -83,7 +87,8 @@ fn listen(section: &mut Section<'_>, target: &mut Vec<Address>) {
 fn connections(section: &mut Section<'_>, connections: &mut usize) {
     section.set("connections", connections, |value| values::whole(value, SOME).map(|n| n as usize));
     if *connections < POSTFIX_PROCESSES as usize {
-        section.warn("connections", "Postfix opens one for each of its SMTP server processes, 100 by default");
+        section
+            .warn("connections", "Postfix opens one for each of its SMTP server processes, 100 by default");
     }
 }
 
@@ -96,7 +101,8 @@ fn policy_service(mut section: Section<'_>, service: &mut PolicyService) {
         values::duration(value, SECOND..=5 * MINUTE, "")
     });
     if service.limits.idle < POSTFIX_TTL {
-        section.warn("idle", "Postfix keeps a connection for 1000s and pays a second for each it finds closed");
+        section
+            .warn("idle", "Postfix keeps a connection for 1000s and pays a second for each it finds closed");
     }
     section.finish();
 }
@@ -197,9 +203,8 @@ fn waits(top: &mut Section<'_>, waits: &mut Waits) {
     let mut section = top.section("first_contact");
     let why = "published retry schedules come back within five minutes; longer delays good mail and stops no more spam";
     section.set("wait", &mut waits.first_contact, |value| values::duration(value, ..=5 * MINUTE, why));
-    section.set("suspicious", &mut waits.suspicious, |value| {
-        values::number(value, 0.0..=1.0).map(|n| n as f32)
-    });
+    section
+        .set("suspicious", &mut waits.suspicious, |value| values::number(value, 0.0..=1.0).map(|n| n as f32));
     section.finish();
     let mut section = top.section("reputation");
     let why = "a deferral is forgotten after a day, and the retry must come before";

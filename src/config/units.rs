@@ -39,9 +39,20 @@ pub(super) fn size(text: &str) -> Option<u64> {
     match number.parse::<u64>() {
         Ok(whole) => whole.checked_mul(factor),
         // A fraction; exact for every size that fits a machine (2^53).
-        Err(_) => {
-            number.parse::<f64>().ok().map(|number| number * factor as f64).filter(|n| *n < 9e15).map(|n| n as u64)
-        }
+        Err(_) => number
+            .parse::<f64>()
+            .ok()
+            .map(|number| number * factor as f64)
+            .filter(|n| *n < 9e15)
+            .map(|n| n as u64),
+    }
+}
+
+/// A size as it can be written, rounded down.
+pub(super) fn in_mebibytes(octets: u64) -> String {
+    match octets >> 20 {
+        mebibytes if mebibytes % 1024 == 0 => format!("{}GiB", mebibytes / 1024),
+        mebibytes => format!("{mebibytes}MiB"),
     }
 }
 
@@ -81,7 +92,9 @@ mod tests {
         assert_eq!(size("200MB"), Some(200_000_000));
         assert_eq!(size("1.5 GiB"), Some(3 << 29));
         assert_eq!(size("0B"), Some(0));
-        for bad in ["", "256", "MiB", "-1MB", "1 mb", "1.2.3MB", "99999999999GiB", "99999999999.5GiB", "1e3MB"] {
+        for bad in
+            ["", "256", "MiB", "-1MB", "1 mb", "1.2.3MB", "99999999999GiB", "99999999999.5GiB", "1e3MB"]
+        {
             assert_eq!(size(bad), None, "{bad}");
         }
     }

@@ -16,7 +16,8 @@ use toml::de::DeValue;
 const MAX_LABEL: usize = 63;
 
 /// What an address to listen on looks like.
-const ADDRESS: &str = r#"an address such as "127.0.0.1:10421", "[::1]:10421" or "unix:/run/tempfail/policy.sock""#;
+const ADDRESS: &str =
+    r#"an address such as "127.0.0.1:10421", "[::1]:10421" or "unix:/run/tempfail/policy.sock""#;
 const NETWORK: &str = r#"a network such as "192.0.2.0/24", "2001:db8::/32" or "192.0.2.1""#;
 const DOMAIN: &str = r#"a domain name such as "example.com""#;
 const RECIPIENT: &str = r#"a recipient such as "user@example.com", "@example.com" or "user@""#;
@@ -24,7 +25,10 @@ const RECIPIENT: &str = r#"a recipient such as "user@example.com", "@example.com
 /// One of some words.
 pub(super) fn one_of<T: Copy>(value: Value<'_>, words: &[(&str, T)]) -> Result<T, Fault> {
     let quoted: Vec<String> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
-    let expected = quoted.join(" or ");
+    let expected = match quoted.split_last() {
+        Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+        _ => quoted.concat(),
+    };
     let text = value.text(&expected)?;
     let meant = || nearest(text, words.iter().map(|(word, _)| *word)).map(|word| format!("{word:?}"));
     let found = words.iter().find(|(word, _)| *word == text);
@@ -52,8 +56,7 @@ pub(super) fn duration(
     why: &str,
 ) -> Result<Duration, Fault> {
     let bare = value.get().as_integer().map(|number| format!("\"{}s\"", number.as_str()));
-    let duration =
-        parsed(value, units::DURATION, units::duration).map_err(|fault| fault.suggest(bare))?;
+    let duration = parsed(value, units::DURATION, units::duration).map_err(|fault| fault.suggest(bare))?;
     let show = |bound: &Duration| humantime::format_duration(*bound).to_string();
     within(value, duration, range, show, why)
 }
@@ -61,7 +64,7 @@ pub(super) fn duration(
 /// A size in octets within a range.
 pub(super) fn size(value: Value<'_>, range: impl RangeBounds<u64>) -> Result<u64, Fault> {
     let size = parsed(value, units::SIZE, units::size)?;
-    within(value, size, range, |bound| format!("{} MiB", bound >> 20), "")
+    within(value, size, range, |bound| units::in_mebibytes(*bound), "")
 }
 
 /// A whole number within a range.
