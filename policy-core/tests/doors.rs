@@ -1,4 +1,5 @@
 //! The two doors from outside: what a client lives through, told as a mail server would ask.
+#![allow(clippy::unwrap_used, clippy::panic)] // assertions, in helpers too
 
 use policy_core::answer::{DeferCode, Reply};
 use policy_core::engine::{Event, FilterVerdict, Refusal, Report};
