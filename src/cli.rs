@@ -36,6 +36,8 @@ enum Command {
     CheckConfig(CheckArgs),
     /// Print a configuration with every key at its default, commented.
     Config,
+    /// Play a story through a daemon of its own, on loopback: the way to see what this is.
+    Demo,
 }
 
 #[derive(Debug, Args)]
@@ -77,6 +79,7 @@ pub fn run() -> ExitCode {
         Command::Serve(args) => serve_status(serve(args.config, args.log_format.map(Into::into))),
         Command::CheckConfig(args) => check(args),
         Command::Config => print(SAMPLE),
+        Command::Demo => demo(),
     }
 }
 
@@ -90,6 +93,16 @@ fn serve_status(served: Result<(), ServeError>) -> ExitCode {
             ExitCode::FAILURE
         }
         Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn demo() -> ExitCode {
+    match crate::demo::run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
     }
 }
 

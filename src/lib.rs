@@ -6,6 +6,7 @@
 //! | [`config`] | the configuration: a file, checked whole, with a default for every key |
 //! | [`serve`] | the daemon in its process: file, signals, log |
 //! | [`daemon`] | both front ends over one engine and one state; the entry point for tests |
+//! | [`demo`] | a story played through the daemon, for who wants to see what it is |
 //! | [`engine`] | a question on its way to its answer, within its deadline, and into the log |
 //! | [`log`] | one line a decision, one line an event |
 //! | [`clock`], [`address`], [`recent`], [`stats`] | the nouns they share |
@@ -17,6 +18,7 @@ pub mod clock;
 pub mod config;
 pub mod daemon;
 mod deadline;
+pub mod demo;
 mod descriptors;
 pub mod engine;
 pub mod log;

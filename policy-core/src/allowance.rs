@@ -120,6 +120,9 @@ impl Meter {
 
     /// The levels as they have leaked until now.
     fn leaked(&self, rate: &PerHour, now: Timestamp) -> [f64; 4] {
+        if self.at.is_from_a_wrong_clock(now) {
+            return [0.0; 4];
+        }
         let hours = now.since(self.at).as_secs_f64() / 3600.0;
         std::array::from_fn(|i| (self.level[i] - rate.0[i] * hours).max(0.0))
     }
@@ -138,8 +141,8 @@ impl Meter {
     fn debit(&mut self, quota: &Quota, cost: &PerHour, now: Timestamp) {
         let leaked = self.leaked(&quota.rate, now);
         self.level = std::array::from_fn(|i| leaked[i] + cost.0[i].min(quota.burst.0[i]));
-        // A clock that jumped back must not make the level leak twice.
-        self.at = self.at.max(now);
+        // A clock that jumped back a little must not make the level leak twice.
+        self.at = if self.at.is_from_a_wrong_clock(now) { now } else { self.at.max(now) };
         let hours = (0..4).map(|i| self.level[i] / quota.rate.0[i].max(0.01)).fold(0.0, f64::max);
         self.empty_at = self.at.after(Duration::from_secs_f64((hours * 3600.0).min(1e7)));
     }

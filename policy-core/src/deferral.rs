@@ -149,7 +149,9 @@ impl Deferrals {
     ) -> Option<(Key, Entry)> {
         let key = Self::place(keyring, source, question.envelope % PLACES);
         let entry = self.entries.read(&key, |entry| *entry)?;
-        let live = entry.envelope == question.envelope && now.since(entry.first) < WINDOW;
+        let live = entry.envelope == question.envelope
+            && now.since(entry.first) < WINDOW
+            && !entry.not_before.is_from_a_wrong_clock(now);
         live.then_some((key, entry))
     }
 
@@ -169,7 +171,10 @@ impl Deferrals {
             now,
             || entry,
             |held| {
-                let free = held.envelope == entry.envelope || now.since(held.last) >= STALE || held.returned;
+                let free = held.envelope == entry.envelope
+                    || now.since(held.last) >= STALE
+                    || held.returned
+                    || held.first.is_from_a_wrong_clock(now);
                 if free {
                     *held = entry;
                 }

@@ -5,7 +5,8 @@
 //! by 2^((n - L) / H). Additions therefore commute: evidence may arrive late or out of order, and records
 //! of two hosts merge by plain addition once their landmarks agree.
 //!
-//! Known limit: sums are 32-bit floats. They keep seven digits, so a weight of 0.1 is lost on a sum above
+//! Known limits: a record last written under a clock that ran ahead counts new evidence for less until that
+//! time is reached or the record fades. Sums are 32-bit floats. They keep seven digits, so a weight of 0.1 is lost on a sum above
 //! about two million; by then it changes nothing.
 
 use crate::time::Timestamp;
@@ -142,6 +143,9 @@ impl Record {
 
     /// Turns to a later day: what was today becomes one of the days before.
     fn turn_to(&mut self, day: u16) {
+        if self.day > day.saturating_add(1) {
+            self.day = day;
+        }
         let days = day.saturating_sub(self.day);
         if days > 0 {
             self.busiest = faded(self.busiest, days).max(faded(self.today, days - 1));
@@ -257,6 +261,15 @@ mod tests {
         assert_eq!((tomorrow.today, tomorrow.busiest), (0.0, 100.0));
         record.add(Weight { volume: 10.0, ..Weight::default() }, day(11));
         assert!((record.read(day(11)).busiest - 50.0).abs() < 0.1);
+    }
+
+    #[test]
+    fn a_clock_that_ran_ahead_for_a_while_does_not_stop_the_days() {
+        let mut record = Record::new(at(400 * 86_400));
+        let volume = Weight { volume: 5.0, ..Weight::default() };
+        record.add(volume, at(400 * 86_400));
+        record.add(volume, at(0));
+        assert_eq!(record.read(at(1)).today, 10.0);
     }
 
     proptest! {

@@ -269,7 +269,7 @@ impl Sessions {
         policy: &Arc<Policy>,
         facts: &Facts,
         now: Timestamp,
-        learn: impl FnOnce(Settled),
+        mut learn: impl FnMut(Settled),
         answer: impl FnOnce(&mut Session) -> R,
     ) -> R {
         let key = Self::key(keyring, &facts.session);
@@ -277,7 +277,9 @@ impl Sessions {
             self.sees_data.store(true, Ordering::Relaxed);
         }
         let sees_data = self.sees_data.load(Ordering::Relaxed);
-        self.table.remove_if(&key, |session| session.is_over(facts));
+        if let Some(mut over) = self.table.remove_if(&key, |session| session.is_over(facts)) {
+            learn(over.transaction.settle(false, None));
+        }
         self.table.update(
             key,
             now,

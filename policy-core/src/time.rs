@@ -37,6 +37,13 @@ impl Timestamp {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
+    /// Whether this moment lies so far ahead of `now` that only a clock set back explains it. What was
+    /// written down under the wrong clock must not hold for as long as the clock was wrong.
+    pub const fn is_from_a_wrong_clock(self, now: Self) -> bool {
+        const TOLERANCE: u64 = 24 * 3600 * 1000;
+        self.0 > now.0.saturating_add(TOLERANCE)
+    }
+
     /// This moment and `duration` more.
     pub fn after(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))

@@ -10,7 +10,7 @@
 //!
 //! Known limit: `ccert_subject` and `ccert_issuer`, the only encoded attributes, are not among those read.
 
-use memchr::{memchr, memchr2};
+use memchr::{memchr, memchr_iter, memrchr};
 use policy_core::answer::Reply;
 use std::borrow::Cow;
 use std::fmt;
@@ -103,8 +103,8 @@ pub enum Fault {
     /// A line without `=`.
     #[error("no '=' in the line")]
     NoEqualsSign,
-    /// Before `=` stands something other than printable ASCII without spaces, or nothing.
-    #[error("no printable attribute name before '='")]
+    /// Before `=` stands nothing, or something that is not ASCII.
+    #[error("no attribute name in ASCII before '='")]
     BadName,
     /// NUL.
     #[error("NUL")]
@@ -196,20 +196,15 @@ impl Parser {
     /// Where the current line's LF stands, if it has come.
     fn line_end(&mut self, bytes: &[u8]) -> Result<Option<usize>, Malformed> {
         let Progress { lines, line_start, scanned, .. } = self.progress;
-        let found = memchr2(b'\n', 0, &bytes[scanned..]).map(|i| scanned + i);
+        let end = memchr(b'\n', &bytes[scanned..]).map(|i| scanned + i);
         self.progress.scanned = bytes.len();
         let (fault, last) = self.limit();
         // Whether the LF has come or not, a limit is broken at the same octet and in the same words.
-        if found.unwrap_or(bytes.len()) > last {
+        if end.unwrap_or(bytes.len()) > last {
             let at = last.max(line_start);
             return Err(Malformed::new(fault, lines + 1, at, &bytes[line_start..at]));
         }
-        match found {
-            Some(nul) if bytes[nul] == 0 => {
-                Err(Malformed::new(Fault::Nul, lines + 1, nul, &bytes[line_start..nul]))
-            }
-            end => Ok(end),
-        }
+        Ok(end)
     }
 
     /// The last place where the current line's LF may stand, and what is wrong when it stands further on.
@@ -232,7 +227,7 @@ impl Parser {
         let equals = memchr(b'=', line).ok_or_else(|| malformed(Fault::NoEqualsSign))?;
         let (name, value) = (&line[..equals], &line[equals + 1..]);
         let Some(attribute) = Attribute::named(name) else {
-            let is_name = !name.is_empty() && name.iter().all(u8::is_ascii_graphic);
+            let is_name = !name.is_empty() && name.is_ascii();
             return if is_name { Ok(()) } else { Err(malformed(Fault::BadName)) };
         };
         if attribute == Attribute::Request && value != b"smtpd_access_policy" {
@@ -250,6 +245,12 @@ impl Parser {
         let Progress { lines, line_start, values, .. } = std::mem::take(&mut self.progress);
         if values[Attribute::Request as usize].is_none() {
             return Err(Malformed::new(Fault::NoRequest, lines + 1, line_start, b""));
+        }
+        // Looked for once, over all lines: that is several times faster than line by line.
+        if let Some(nul) = memchr(0, bytes) {
+            let line_start = memrchr(b'\n', &bytes[..nul]).map_or(0, |lf| lf + 1);
+            let line = memchr_iter(b'\n', &bytes[..nul]).count() + 1;
+            return Err(Malformed::new(Fault::Nul, line, nul, &bytes[line_start..nul]));
         }
         Ok(Request { bytes, text: str::from_utf8(bytes).ok(), values })
     }

@@ -96,7 +96,7 @@ fn limits_admit_exactly_what_they_say() {
 
 #[test]
 fn a_fault_names_the_place_and_no_value() {
-    let (_, _, offset, text) = fault(b"request=smtpd_access_policy\nsasl_username=jo\0e\n");
+    let (_, _, offset, text) = fault(b"request=smtpd_access_policy\nsasl_username=jo\0e\n\n");
     assert_eq!((offset, text.as_str()), (28 + "sasl_username=jo".len(), "sasl_username"));
     let malformed = read(b"request=secret\n", &[]).1.unwrap_err();
     assert_eq!(

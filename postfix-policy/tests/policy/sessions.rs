@@ -96,13 +96,8 @@ async fn a_message_that_we_accept_is_reported() {
         assert_eq!(facts.stage, stage);
         transaction = facts.transaction;
     }
-    let event = Event::MessageReceived {
-        transaction: transaction.unwrap(),
-        size: Some(2100),
-        recipients: Some(2),
-        verified: vec![],
-        filter: None,
-    };
+    let event =
+        Event::MessageReceived { transaction: transaction.unwrap(), recipients: Some(2), filter: None };
     let report = Report { session: tcp(1001), front_end: FrontEnd::Policy, event };
     assert_eq!(reported(&mut record).await, report);
     // The next transaction of the session comes without a word about this one.

@@ -26,7 +26,7 @@ mod suite;
 
 pub use error::Error;
 pub use log::Log;
-pub use need::Need;
+pub use need::{Need, traces};
 pub use postfix::{Postfix, PostfixBuilder};
 pub use sendmail::{Sendmail, SendmailBuilder};
 pub use suite::{Suite, TestResult};

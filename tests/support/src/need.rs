@@ -40,8 +40,8 @@ impl Need {
     }
 }
 
-/// The directory with recordings of real mail, if there is one.
-fn traces() -> Option<PathBuf> {
+/// The directory with recordings of real mail that `TEMPFAIL_TRACES` names, if there is one.
+pub fn traces() -> Option<PathBuf> {
     std::env::var_os("TEMPFAIL_TRACES").map(PathBuf::from).filter(|path| path.is_dir())
 }
 

@@ -1,0 +1,100 @@
+//! What the reader sees: readable on a terminal, plain in a pipe.
+
+use crate::recent::Record;
+use owo_colors::{OwoColorize, Style};
+use policy_core::standing::Source;
+use policy_core::verdict::{Action, Reason, in_words};
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+/// How many columns prose takes.
+const WIDTH: usize = 100;
+
+/// Standard output, coloured when it is a terminal and nobody has asked for none (no-color.org).
+#[derive(Debug)]
+pub(super) struct Page {
+    colour: bool,
+}
+
+impl Page {
+    pub(super) fn new() -> Self {
+        let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        Self { colour: wanted && io::stdout().is_terminal() }
+    }
+
+    fn paint(&self, text: &str, style: Style) -> String {
+        if self.colour { text.style(style).to_string() } else { text.to_owned() }
+    }
+
+    fn line(&self, text: &str) -> io::Result<()> {
+        writeln!(io::stdout(), "{text}")
+    }
+
+    /// A heading.
+    pub(super) fn heading(&self, text: &str) -> io::Result<()> {
+        self.line("")?;
+        self.line(&self.paint(text, Style::new().bold()))
+    }
+
+    /// Prose, wrapped.
+    pub(super) fn prose(&self, text: &str) -> io::Result<()> {
+        let mut line = String::new();
+        for word in text.split_whitespace() {
+            if !line.is_empty() && line.len() + 1 + word.len() > WIDTH {
+                self.line(&line)?;
+                line.clear();
+            }
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+        self.line(&line)
+    }
+
+    /// Text as it stands.
+    pub(super) fn verbatim(&self, text: &str) -> io::Result<()> {
+        self.line(text.trim_end())
+    }
+
+    /// A verdict: when, through which protocol, on whom, what was said on the wire, and why.
+    pub(super) fn verdict(&self, since: Duration, over: &str, said: &str, record: &Record) -> io::Result<()> {
+        let (days, secs) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
+        let clock = format!("day {:>2} {:02}:{:02}", days + 1, secs / 3600, secs / 60 % 60);
+        let style = match record.verdict.action {
+            Action::Accept => Style::new().green(),
+            Action::Defer => Style::new().yellow(),
+        };
+        let client = record.facts.client.address;
+        self.line(&format!("  {clock}  {over:<6}  {client:<15}  {}", self.paint(said, style)))?;
+        self.line(&self.paint(&format!("{:33}{}", "", why(record)), Style::new().dimmed()))
+    }
+}
+
+/// The reason in plain words.
+fn why(record: &Record) -> String {
+    let verdict = &record.verdict;
+    let reason = match &verdict.reason {
+        Reason::Returned(delay) => format!("it came back after {}, as it was asked to", in_words(*delay)),
+        Reason::Allowed => "within its allowance".to_owned(),
+        Reason::Spamtrap => "nobody writes to this address honestly; let in, and held against it".to_owned(),
+        Reason::FirstContact => "a stranger that looks more like spam than not waits once".to_owned(),
+        Reason::Reputation => "its standing is Bad: each of its messages waits".to_owned(),
+        Reason::Gateway => "this recipient domain takes mail from its gateway alone".to_owned(),
+        Reason::Spike(_) => "far more mail than on any day before".to_owned(),
+        Reason::Limit(_) => "its allowance is used up, and fills again by the hour".to_owned(),
+        Reason::Narrowed(_) => "its standing has narrowed its allowance, and that is used up".to_owned(),
+        other => other.code().to_owned(),
+    };
+    let Some(standing) = &verdict.standing else { return reason };
+    let strongest = standing.contributions.iter().take(2).map(|c| match c.source {
+        Source::Trait(value) => value.words(),
+        Source::Chain(kind) => kind.word(),
+    });
+    format!(
+        "{reason}. Standing {}, {:.0} % spam, mostly by: {}",
+        standing.word,
+        100.0 * standing.probability,
+        strongest.collect::<Vec<_>>().join(", ")
+    )
+}
