@@ -1,6 +1,6 @@
 //! The latest decisions, by id: what `explain` looks up when a postmaster quotes the id of a reply.
 //!
-//! Bounded: the newest [`CAPACITY`] decisions are held; the oldest goes out first. One lock for some tens of
+//! Bounded: the newest ten thousand decisions are held; the oldest goes out first. One lock for some tens of
 //! nanoseconds a decision; what goes out is dropped behind it.
 
 use policy_core::answer::{DecisionId, Reply};

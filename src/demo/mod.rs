@@ -6,10 +6,10 @@
 //!
 //! | module | tells |
 //! | --- | --- |
-//! | [`story`] | who comes, and what they do |
-//! | [`stage`] | the daemon, its clock, and one mail on its way through it |
-//! | [`wire`] | the other end of both protocols |
-//! | [`page`] | what the reader sees |
+//! | `story` | who comes, and what they do |
+//! | `stage` | the daemon, its clock, and one mail on its way through it |
+//! | `wire` | the other end of both protocols |
+//! | `page` | what the reader sees |
 
 mod page;
 mod stage;

@@ -3,8 +3,14 @@
 //! Every test starts the real binary on ports that the system chooses, and waits for what it logs.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // assertions, in helpers too
 
+// Marked as test code, so that helpers too may assert by panicking.
+#[cfg(test)]
 mod answers;
+#[cfg(test)]
 mod limits;
+#[cfg(test)]
 mod reload;
+#[cfg(test)]
 mod shutdown;
+#[cfg(test)]
 mod support;

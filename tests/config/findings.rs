@@ -1,4 +1,4 @@
-//! The command line's view of configurations: what is wrong with a file, where, and what was likely meant.
+//! What is wrong with a file, where, and what was likely meant.
 //!
 //! Each `fixtures/config/NAME.toml` has beside it, in `NAME.txt`, what `check-config` says of it.
 #![allow(clippy::unwrap_used, clippy::panic)] // assertions, in helpers too
