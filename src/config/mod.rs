@@ -42,8 +42,9 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 const MARGIN: Duration = Duration::from_secs(1);
 /// Reputation of some two million identities.
 const MEMORY: usize = 256 << 20;
-/// Most SMTP sessions that are past their RCPT are over by then.
-const GRACE: Duration = Duration::from_secs(30);
+/// Most SMTP sessions that are past their RCPT are over by then. Postfix's idle policy connections last for all
+/// of it, and nothing new is served meanwhile, so it is short.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// The policy service, that is, Postfix's `check_policy_service`.
 #[derive(Clone, Debug, PartialEq)]
