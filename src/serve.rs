@@ -12,13 +12,18 @@ use crate::log::{Format, Log};
 use crate::{descriptors, notify};
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::timeout;
 use tracing::{error, info, warn};
 use tracing_subscriber::layer::SubscriberExt;
 
 /// Fewest workers: one may compute while another watches the time.
 const LEAST_WORKERS: usize = 2;
+
+/// How long a configuration may take to be read again.
+const READ_WITHIN: Duration = Duration::from_secs(10);
 
 /// Why serving ended otherwise than asked for.
 #[derive(Debug, Error)]
@@ -144,9 +149,9 @@ async fn drain(daemon: Daemon, mut signals: Signals) -> Result<(), ServeError> {
 /// Reads the configuration again. A bad one changes nothing.
 async fn reload(daemon: &mut Daemon, named: Option<PathBuf>, descriptors: u64) {
     notify::reloading();
-    // A file system that hangs must not hold up the daemon.
-    let read = tokio::task::spawn_blocking(move || load(config::file(named.as_deref()))).await;
-    match read {
+    // A file system that hangs must not hold up the signals that come after.
+    let read = tokio::task::spawn_blocking(move || load(config::file(named.as_deref())));
+    match timeout(READ_WITHIN, read).await.map_err(io::Error::from).and_then(|read| Ok(read?)) {
         Ok(Ok(Checked { mut config, warnings })) => {
             warnings.iter().for_each(tell);
             descriptors::fit(&mut config, descriptors);

@@ -49,6 +49,10 @@ pub fn decide(policy: &Arc<Policy>, state: &State, facts: &Facts, now: Timestamp
             return unjudged(state, Reason::Off);
         }
         if facts.stage < policy.reply_from {
+            // Whoever guesses recipients and finds none is never asked about again.
+            if facts.stage == Stage::Mail {
+                session.transaction.identities = Some(Arc::new(Identities::of(facts, &state.keyring)));
+            }
             return unjudged(state, Reason::Early);
         }
         if let Some(verdict) = session.answered(facts, recipient) {

@@ -102,6 +102,16 @@ impl Transaction {
         self.tokens[slot(front_end)].is_none_or(|known| known == token)
     }
 
+    /// Whether a verdict that let a recipient in holds for the whole message. A message for a spamtrap alone is
+    /// let in to its end, whatever the trap has just made of its sender's standing.
+    fn is_settled_by(&self, verdict: &Verdict) -> bool {
+        match verdict.reason {
+            Reason::Exempt(_) => true,
+            Reason::Spamtrap => !self.message_debited,
+            _ => false,
+        }
+    }
+
     fn answered(&self, recipient: u64) -> Option<&Arc<Verdict>> {
         self.answers.iter().find(|(known, _)| *known == recipient).map(|(_, verdict)| verdict)
     }
@@ -170,9 +180,9 @@ impl Session {
             Stage::Connect | Stage::Helo | Stage::Mail => None,
             Stage::Rcpt => transaction.answered(recipient).cloned(),
             Stage::Data => transaction.accepting.as_ref().or_else(last).cloned(),
-            // The whole message is judged anew, unless an exemption or a deferral has settled it.
+            // The whole message is judged anew, unless an exemption, a trap or a deferral has settled it.
             Stage::EndOfMessage => match &transaction.accepting {
-                Some(verdict) if matches!(verdict.reason, Reason::Exempt(_)) => Some(Arc::clone(verdict)),
+                Some(verdict) if transaction.is_settled_by(verdict) => Some(Arc::clone(verdict)),
                 Some(_) => None,
                 None => last().cloned(),
             },

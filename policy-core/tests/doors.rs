@@ -1,4 +1,5 @@
 //! The two doors from outside: what a client lives through, told as a mail server would ask.
+#![allow(clippy::unwrap_used, clippy::panic)] // assertions, in helpers too
 
 use policy_core::answer::{DeferCode, Reply};
 use policy_core::engine::{Event, FilterVerdict, Refusal, Report};
@@ -311,6 +312,20 @@ fn a_domain_verified_at_the_end_pays_for_the_whole_message() {
 }
 
 #[test]
+fn a_harvester_that_finds_nobody_is_remembered() {
+    let server = Server::enforcing();
+    let facts = server.proper("198.51.100.1", "mail.corp.example");
+    let mut begins = Facts { stage: Stage::Mail, ..facts.clone() };
+    begins.envelope.recipient = None;
+    server.ask(&begins);
+    let transaction = facts.transaction.unwrap();
+    server.tell(&facts, Event::RecipientRefused { transaction, refusal: Refusal::UnknownRecipient });
+    server.tell(&facts, Event::TransactionAborted { transaction });
+    let explained = server.state.explain(&server.policy, &facts, server.now.get());
+    assert_eq!(explained.identities[0].reading.slow.bad, 1.0);
+}
+
+#[test]
 fn unknown_recipients_and_spamtraps_are_remembered() {
     let mut policy = Policy { mode: Mode::Enforce, ..Policy::default() };
     policy.spamtraps = Recipients { addresses: ["trap@dest.example".into()].into(), ..Recipients::default() };
@@ -335,6 +350,8 @@ fn unknown_recipients_and_spamtraps_are_remembered() {
     assert_eq!(code(&server.ask(&trapped)), "spamtrap");
     let after = server.state.explain(&server.policy, &trapped, server.now.get()).standing.probability;
     assert!(after > before + 0.2, "{before} {after}");
+    let end = Facts { stage: Stage::EndOfMessage, ..trapped };
+    assert_eq!(code(&server.ask(&end)), "spamtrap", "what a trap let in is let in to its end");
 }
 
 #[test]

@@ -1,12 +1,32 @@
 //! Tests against real mail servers, each started for its test alone.
 
+mod content_filter;
+mod exemptions;
+mod first_contact;
+mod gateways;
+mod learning;
+mod one_ledger;
 mod postfix;
 mod sendmail;
+mod sendmail_stages;
+mod set_up;
+mod tempfail;
+mod warm_up;
 
 use std::process::ExitCode;
 use test_support::Suite;
 
 fn main() -> ExitCode {
-    let suite = postfix::tests(Suite::new());
-    sendmail::tests(suite).run()
+    let stories = [
+        postfix::tests,
+        sendmail::tests,
+        first_contact::tests,
+        warm_up::tests,
+        exemptions::tests,
+        gateways::tests,
+        learning::tests,
+        one_ledger::tests,
+        sendmail_stages::tests,
+    ];
+    stories.into_iter().fold(Suite::new(), |suite, tests| tests(suite)).run()
 }
