@@ -8,7 +8,7 @@
 use crate::clock::Clock;
 use crate::config::{self, Checked, Config, ConfigError, Diagnostic, Severity};
 use crate::daemon::{Daemon, Ended, StartError};
-use crate::log::{Format, Log};
+use crate::log::{self, Format, Log};
 use crate::{descriptors, notify};
 use std::io;
 use std::path::PathBuf;
@@ -64,7 +64,12 @@ pub fn serve(named: Option<PathBuf>, log_format: Option<Format>) -> Result<(), S
     let _ = tracing::subscriber::set_global_default(subscriber);
     std::panic::set_hook(Box::new(|panic| error!(%panic, "panic")));
     let source = file.as_ref().map_or_else(|| "defaults".to_owned(), |file| file.display().to_string());
-    info!(version = env!("CARGO_PKG_VERSION"), configuration = source, mode = ?config.policy.mode, "starting");
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        configuration = source,
+        mode = log::mode(config.policy.mode),
+        "starting"
+    );
     warnings.iter().for_each(tell);
     let served = run(named, config, log);
     match &served {
@@ -155,11 +160,11 @@ async fn reload(daemon: &mut Daemon, named: Option<PathBuf>, descriptors: u64) {
         Ok(Ok(Checked { mut config, warnings })) => {
             warnings.iter().for_each(tell);
             descriptors::fit(&mut config, descriptors);
-            let mode = config.policy.mode;
+            let mode = log::mode(config.policy.mode);
             for key in daemon.reload(config) {
                 warn!(key, "a change that only a restart brings into force");
             }
-            info!(?mode, "configuration reloaded");
+            info!(mode, "configuration reloaded");
         }
         Ok(Err(error)) => kept(&error),
         Err(error) => error!(%error, "configuration not reloaded, the one before stays in force"),
