@@ -2,10 +2,9 @@
 
 use crate::address::Address;
 use crate::config::{self, Config, ConfigError, SAMPLE};
-use crate::log::Format;
+use crate::log::{self, Format};
 use crate::serve::{ServeError, serve};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use policy_core::policy::Mode;
 use std::fmt::Display;
 use std::io::Write;
 use std::path::PathBuf;
@@ -136,11 +135,7 @@ fn summary(config: &Config) -> String {
         [] => "nowhere".to_owned(),
         addresses => addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and "),
     };
-    let mode = match config.policy.mode {
-        Mode::Off => "off",
-        Mode::Observe => "observe",
-        Mode::Enforce => "enforce",
-    };
+    let mode = log::mode(config.policy.mode);
     let (policy, milter) = (at(&config.policy_service.listen), at(&config.milter.listen));
     format!("mode {mode}, policy service on {policy}, milter on {milter}")
 }

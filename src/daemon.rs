@@ -287,3 +287,83 @@ fn needs_restart(started: &Config, new: &Config) -> Vec<&'static str> {
     ];
     differs.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use policy_core::engine::Engine as _;
+    use policy_core::facts::{Client, Envelope, Facts, FrontEnd, Message, SessionId, Stage};
+    use policy_core::name::Mailbox;
+    use policy_core::time::Timestamp;
+
+    const SECONDS: u64 = 1_700_000_000;
+
+    async fn daemon(text: &str) -> (Daemon, crate::clock::ManualClock) {
+        let ports = "policy.listen = [\"127.0.0.1:0\"]\nmilter.listen = [\"127.0.0.1:0\"]\n";
+        let config = Config::parse("t.toml", &format!("{ports}{text}")).unwrap().config;
+        let clock = Clock::manual(Timestamp::from_secs(SECONDS));
+        (Daemon::start(config, clock.clone()).await.unwrap(), clock)
+    }
+
+    fn facts() -> Facts {
+        Facts {
+            session: SessionId::Tcp("192.0.2.7:4321".parse().unwrap()),
+            front_end: FrontEnd::Policy,
+            stage: Stage::Rcpt,
+            transaction: None,
+            client: Client::new("192.0.2.7".parse().unwrap()),
+            envelope: Envelope { recipient: Mailbox::new("b@dest.example"), ..Envelope::default() },
+            message: Message::default(),
+        }
+    }
+
+    fn sessions(daemon: &Daemon) -> usize {
+        let tables = daemon.state().usage().tables;
+        tables.iter().find(|share| share.table == "sessions").map_or(0, |share| share.entries)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn everything_is_swept_within_a_minute() {
+        let (daemon, clock) = daemon("").await;
+        daemon.engine().decide(facts()).await;
+        assert_eq!(sessions(&daemon), 1);
+        clock.advance(Duration::from_secs(3600));
+        tokio::time::sleep(Duration::from_secs(61)).await;
+        assert_eq!(sessions(&daemon), 0);
+        daemon.shutdown().await;
+    }
+
+    #[tokio::test]
+    async fn a_reload_changes_what_it_can_and_names_the_rest() {
+        let (mut daemon, _) = daemon("").await;
+        let new = |text: &str| Config::parse("t.toml", text).unwrap().config;
+        let same = "policy.listen = [\"127.0.0.1:0\"]\nmilter.listen = [\"127.0.0.1:0\"]\n";
+        let changed = "milter.connections = 500\nhelp = \"call us\"\n";
+        assert_eq!(daemon.reload(new(&format!("{changed}{same}"))), [""; 0]);
+        assert_eq!(daemon.engine().policy().help.as_deref(), Some("call us"));
+        assert_eq!(daemon.milter_options.borrow().limits.connections, 500);
+        let left = "answer_within = \"1s\"\n[policy]\nlisten = [\"127.0.0.1:1\"]\nidle = \"2000s\"\n";
+        assert_eq!(
+            daemon.reload(new(left)),
+            ["answer_within", "policy.listen", "policy.idle", "milter.listen"]
+        );
+        let answer = daemon.milter_options.borrow().limits.answer;
+        assert_eq!(answer, milter::Options::default().limits.answer, "the deadline stays");
+    }
+
+    #[tokio::test]
+    async fn no_address_is_taken_when_one_is_not_to_be_had() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("policy.sock");
+        let text = format!(
+            "policy.listen = [\"unix:{}\"]\nmilter.listen = [\"{}\"]\n",
+            path.display(),
+            taken.local_addr().unwrap()
+        );
+        let config = Config::parse("t.toml", &text).unwrap().config;
+        let error = Daemon::start(config, Clock::system()).await.unwrap_err();
+        assert!(matches!(error, StartError::Bind(BindError::InUse(_))), "{error}");
+        assert!(!path.exists());
+    }
+}

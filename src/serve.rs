@@ -8,17 +8,22 @@
 use crate::clock::Clock;
 use crate::config::{self, Checked, Config, ConfigError, Diagnostic, Severity};
 use crate::daemon::{Daemon, Ended, StartError};
-use crate::log::{Format, Log};
+use crate::log::{self, Format, Log};
 use crate::{descriptors, notify};
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::timeout;
 use tracing::{error, info, warn};
 use tracing_subscriber::layer::SubscriberExt;
 
 /// Fewest workers: one may compute while another watches the time.
 const LEAST_WORKERS: usize = 2;
+
+/// How long a configuration may take to be read again.
+const READ_WITHIN: Duration = Duration::from_secs(10);
 
 /// Why serving ended otherwise than asked for.
 #[derive(Debug, Error)]
@@ -59,7 +64,12 @@ pub fn serve(named: Option<PathBuf>, log_format: Option<Format>) -> Result<(), S
     let _ = tracing::subscriber::set_global_default(subscriber);
     std::panic::set_hook(Box::new(|panic| error!(%panic, "panic")));
     let source = file.as_ref().map_or_else(|| "defaults".to_owned(), |file| file.display().to_string());
-    info!(version = env!("CARGO_PKG_VERSION"), configuration = source, mode = ?config.policy.mode, "starting");
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        configuration = source,
+        mode = log::mode(config.policy.mode),
+        "starting"
+    );
     warnings.iter().for_each(tell);
     let served = run(named, config, log);
     match &served {
@@ -144,17 +154,17 @@ async fn drain(daemon: Daemon, mut signals: Signals) -> Result<(), ServeError> {
 /// Reads the configuration again. A bad one changes nothing.
 async fn reload(daemon: &mut Daemon, named: Option<PathBuf>, descriptors: u64) {
     notify::reloading();
-    // A file system that hangs must not hold up the daemon.
-    let read = tokio::task::spawn_blocking(move || load(config::file(named.as_deref()))).await;
-    match read {
+    // A file system that hangs must not hold up the signals that come after.
+    let read = tokio::task::spawn_blocking(move || load(config::file(named.as_deref())));
+    match timeout(READ_WITHIN, read).await.map_err(io::Error::from).and_then(|read| Ok(read?)) {
         Ok(Ok(Checked { mut config, warnings })) => {
             warnings.iter().for_each(tell);
             descriptors::fit(&mut config, descriptors);
-            let mode = config.policy.mode;
+            let mode = log::mode(config.policy.mode);
             for key in daemon.reload(config) {
                 warn!(key, "a change that only a restart brings into force");
             }
-            info!(?mode, "configuration reloaded");
+            info!(mode, "configuration reloaded");
         }
         Ok(Err(error)) => kept(&error),
         Err(error) => error!(%error, "configuration not reloaded, the one before stays in force"),

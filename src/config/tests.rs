@@ -171,3 +171,18 @@ fn nothing_to_listen_on_is_an_error() {
     assert_eq!(found.len(), 1);
     assert!(found[0].contains("there is nothing to do"), "{found:?}");
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_text_is_too_odd_to_be_checked(text: String, at: proptest::sample::Index, cut in 0usize..40) {
+        let mut sample = uncommented();
+        let start = sample.floor_char_boundary(at.index(sample.len()));
+        let end = sample.floor_char_boundary((start + cut).min(sample.len()));
+        sample.replace_range(start..end, &text);
+        for text in [text, sample] {
+            if let Err(error) = Config::parse("t.toml", &text) {
+                proptest::prop_assert!(error.to_string().contains("t.toml:"));
+            }
+        }
+    }
+}

@@ -112,7 +112,8 @@ pub(crate) const fn protocol(front_end: FrontEnd) -> &'static str {
     }
 }
 
-const fn mode(mode: Mode) -> &'static str {
+/// A mode's name, as in the configuration.
+pub(crate) const fn mode(mode: Mode) -> &'static str {
     match mode {
         Mode::Off => "off",
         Mode::Observe => "observe",

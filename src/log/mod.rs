@@ -10,7 +10,7 @@ mod decision;
 mod line;
 mod sink;
 
-pub(crate) use decision::{decision, protocol};
+pub(crate) use decision::{decision, mode, protocol};
 pub use sink::Flush;
 
 use crate::clock::system_now;

@@ -1,7 +1,6 @@
 //! What is wrong with a file, where, and what was likely meant.
 //!
 //! Each `fixtures/config/NAME.toml` has beside it, in `NAME.txt`, what `check-config` says of it.
-#![allow(clippy::unwrap_used, clippy::panic)] // assertions, in helpers too
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,6 @@
 //! The program as it is started: its log, its signals, its limits.
 //!
 //! Every test starts the real binary on ports that the system chooses, and waits for what it logs.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // assertions, in helpers too
 
 // Marked as test code, so that helpers too may assert by panicking.
 #[cfg(test)]

@@ -30,7 +30,7 @@ fn a_session_keeps_the_policy_that_it_began_with() {
     let mut client = served.policy();
     assert_eq!(client.ask("192.0.2.7", 1001, 1), "DUNNO");
     served.reload("mode = \"enforce\"\n");
-    served.wait_for("configuration reloaded ... mode=Enforce");
+    served.wait_for("configuration reloaded ... mode=enforce");
     assert_eq!(client.ask("192.0.2.7", 1001, 2), "DUNNO");
     let next = client.ask("198.51.100.7", 1002, 1);
     assert!(next.starts_with("421 4.7.0 "), "{next}");
@@ -59,7 +59,7 @@ fn what_only_a_restart_changes_is_told() {
     served.reload("memory.max = \"64MiB\"\nshutdown.grace = \"1s\"\nmode = \"enforce\"\n");
     served.wait_for("warn a change that only a restart brings into force key=memory.max");
     served.wait_for("warn a change that only a restart brings into force key=shutdown.grace");
-    served.wait_for("configuration reloaded mode=Enforce");
+    served.wait_for("configuration reloaded mode=enforce");
     let told = served.seen().iter().filter(|line| line.contains("only a restart")).count();
     assert_eq!(told, 2);
     assert!(served.policy().ask("192.0.2.7", 1001, 1).starts_with("421 4.7.0 "));
