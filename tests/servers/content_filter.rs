@@ -39,7 +39,8 @@ impl ContentFilter {
             });
         let serving = tokio::spawn(async move {
             // It runs until it is aborted.
-            let _ = indymilter::run(listener, callbacks, Config::default(), std::future::pending::<()>()).await;
+            let _ =
+                indymilter::run(listener, callbacks, Config::default(), std::future::pending::<()>()).await;
         });
         Ok(Self { address, verdict, serving })
     }

@@ -46,7 +46,8 @@ async fn own_networks_listed_clients_and_postmaster_pass(set_up: SetUp) -> TestR
         assert!(outcome.is_accepted(), "{reason}: {outcome}");
         tempfail.last()?.must_say(&[("action", "pass"), ("reason", reason)])?;
     }
-    let nearly = proper(server, "192.0.2.1", "mx1.notpartner.example")?.send(&to("good@dest.example")).await?;
+    let nearly =
+        proper(server, "192.0.2.1", "mx1.notpartner.example")?.send(&to("good@dest.example")).await?;
     assert!(nearly.hung_up, "{nearly}");
     assert_eq!(tempfail.decisions().len(), 7);
     Ok(())

@@ -58,7 +58,9 @@ async fn a_stranger_to_the_gateway_hears_gmails_words_and_421(set_up: SetUp) -> 
     Ok(())
 }
 
-async fn a_second_recipient_at_the_gateway_hears_451_and_the_first_gets_its_mail(set_up: SetUp) -> TestResult {
+async fn a_second_recipient_at_the_gateway_hears_451_and_the_first_gets_its_mail(
+    set_up: SetUp,
+) -> TestResult {
     let tempfail = Tempfail::start(GATEWAY).await?;
     let postfix = postfix(set_up, &tempfail).await?;
     let mail = mail("news@corp.example").to("teller@bank.example").to("good2@dest.example");

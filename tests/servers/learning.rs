@@ -70,7 +70,8 @@ async fn a_harvester_that_finds_nobody_is_remembered() -> TestResult {
         let postfix = set_up.postfix(&tempfail).await?;
         let client = corp(&postfix)?;
         learned(&tempfail, &client, &mail("news@corp.example")).await?;
-        let guesses = (0..5).fold(Mail::from("news@corp.example"), |mail, n| mail.to(&format!("guess{n}@dest.example")));
+        let guesses = (0..5)
+            .fold(Mail::from("news@corp.example"), |mail, n| mail.to(&format!("guess{n}@dest.example")));
         let before = tempfail.weights(&tempfail.last()?)?.0;
         client.send(&guesses).await?;
         let worse = |tempfail: &Tempfail| {
@@ -147,7 +148,11 @@ async fn a_field_that_the_sender_wrote_earns_nothing() -> TestResult {
 async fn a_filter_before_tempfail_in_sendmail_is_learned_too() -> TestResult {
     let tempfail = Tempfail::start(FILTERED).await?;
     let filter = ContentFilter::start("X-Spam-Status").await?;
-    let first = with_ports("INPUT_MAIL_FILTER(`filter', `S=inet:10422@127.0.0.1')dnl\n", filter.address(), filter.address());
+    let first = with_ports(
+        "INPUT_MAIL_FILTER(`filter', `S=inet:10422@127.0.0.1')dnl\n",
+        filter.address(),
+        filter.address(),
+    );
     let sendmail = Sendmail::builder().mc(&first).mc(&sendmail_lines(tempfail.milter())?).start().await?;
     let client = Visit::to(sendmail.address()).from_source([127, 3, 4, 5]).helo("mail.corp.example");
     filter.says("No, score=-1.2 required=5.0");

@@ -119,14 +119,16 @@ async fn either_protocol_gives_the_same_verdict() -> TestResult {
             };
             let server = at(&postfix, service)?;
             let host = format!("mail.corp{n}{i}.example");
-            let client = if is_proper { proper(server, &address, &host) } else { stranger(server, &address) }?;
+            let client =
+                if is_proper { proper(server, &address, &host) } else { stranger(server, &address) }?;
             let sender = format!("news@corp{n}{i}.example");
             let outcome = client.send(&test_support::smtp::Mail::from(&sender).to(recipient)).await?;
             let line = tempfail.last()?;
             line.must_say(&[("reason", reason), ("client_address", &address)])?;
             let known = ["action", "code", "retry_after", "standing", "mode", "stage"];
             let said = refusal(&outcome).replace(&address, "ADDRESS").replace(&line["id"], "ID");
-            let said = said.split_once("rejected: ").map_or(said.clone(), |(_, text)| format!("421 4.7.0 {text}"));
+            let said =
+                said.split_once("rejected: ").map_or(said.clone(), |(_, text)| format!("421 4.7.0 {text}"));
             heard.push((known.map(|key| line.get(key).map(str::to_owned)), said));
         }
         assert!(heard.iter().all(|other| *other == heard[0]), "{reason}: {heard:#?}");

@@ -27,7 +27,8 @@ pub(crate) fn tests(suite: Suite) -> Suite {
 }
 
 async fn start(toml: &str) -> Result<(Tempfail, Sendmail), Failure> {
-    let tempfail = Tempfail::start(&format!("mode = \"enforce\"\n{toml}\n[exempt]\nown_networks = []")).await?;
+    let tempfail =
+        Tempfail::start(&format!("mode = \"enforce\"\n{toml}\n[exempt]\nown_networks = []")).await?;
     let sendmail = Sendmail::builder().mc(&sendmail_lines(tempfail.milter())?).start().await?;
     Ok((tempfail, sendmail))
 }
@@ -50,7 +51,12 @@ async fn third_is_refused(
     }
     let outcome = client(&sendmail).send(mail).await?;
     let line = tempfail.last()?;
-    line.must_say(&[("action", "defer"), ("reason", reason), ("code", "421"), ("client_address", "127.3.4.5")])?;
+    line.must_say(&[
+        ("action", "defer"),
+        ("reason", reason),
+        ("code", "421"),
+        ("client_address", "127.3.4.5"),
+    ])?;
     let wait = in_words(Duration::from_secs(line["retry_after"].parse()?));
     let said = format!("421 4.7.0 [127.3.4.5] {words}; come back in {wait} ({reason} {})", line["id"]);
     assert_eq!(refusal(&outcome), said);
@@ -76,7 +82,14 @@ async fn too_many_octets_hear_it_at_the_end_of_the_message() -> TestResult {
     let toml = "first_contact.wait = \"0s\"\nlimits.cold.bytes = \"2.5MB/h\"\nlimits.floor.bytes = \"1MB/h\"";
     // A part of a session that has accepted a recipient: 451, unless 421 is pinned.
     let words = "Too much mail from this host: limit of 2500000 octets an hour reached";
-    third_is_refused(start(&format!("code = 421\n{toml}")).await?, &large, Stage::Message, "rate-bytes", words).await?;
+    third_is_refused(
+        start(&format!("code = 421\n{toml}")).await?,
+        &large,
+        Stage::Message,
+        "rate-bytes",
+        words,
+    )
+    .await?;
     let (tempfail, sendmail) = start(toml).await?;
     for accepted in [true, true, false] {
         let outcome = client(&sendmail).send(&large).await?;
@@ -112,11 +125,15 @@ async fn stranger_waits_once(tempfail: &Tempfail, client: &Visit, address: &str)
 
 async fn a_recipient_of_a_gateway_hears_451_after_another() -> TestResult {
     let gateway = "first_contact.wait = \"0s\"\n[[gateway]]\ndomain = \"bank.example\"\nnetworks = []";
-    let tempfail = Tempfail::start(&format!("mode = \"enforce\"\nexempt.own_networks = []\n{gateway}")).await?;
+    let tempfail =
+        Tempfail::start(&format!("mode = \"enforce\"\nexempt.own_networks = []\n{gateway}")).await?;
     let lines = format!("{}\nLOCAL_DOMAIN(`bank.example')dnl", sendmail_lines(tempfail.milter())?);
     let sendmail = Sendmail::builder().mc(&lines).start().await?;
     let alone = client(&sendmail).send(&Mail::from("a@src.example").to("good@bank.example")).await?;
-    assert!(refusal(&alone).starts_with("421 4.7.0 [127.3.4.5] IP not in whitelist for RCPT domain, closing connection"));
+    assert!(
+        refusal(&alone)
+            .starts_with("421 4.7.0 [127.3.4.5] IP not in whitelist for RCPT domain, closing connection")
+    );
     assert!(alone.hung_up, "{alone}");
     let second = client(&sendmail).send(&mail("a@src.example").to("good@bank.example")).await?;
     assert!(refusal(&second).starts_with("451 4.7.0 [127.3.4.5] IP not in whitelist for RCPT domain"));
@@ -126,7 +143,8 @@ async fn a_recipient_of_a_gateway_hears_451_after_another() -> TestResult {
 
 async fn unknown_recipients_count_and_relaying_does_not() -> TestResult {
     let (tempfail, sendmail) = start("first_contact.wait = \"0s\"").await?;
-    let bad = |tempfail: &Tempfail| tempfail.last().and_then(|line| tempfail.weights(&line)).map(|(bad, _)| bad);
+    let bad =
+        |tempfail: &Tempfail| tempfail.last().and_then(|line| tempfail.weights(&line)).map(|(bad, _)| bad);
     client(&sendmail).send(&mail("a@src.example").to("someone@elsewhere.example")).await?;
     assert_eq!(bad(&tempfail)?, 0.0);
     client(&sendmail).send(&mail("a@src.example").to("unknown@dest.example")).await?;
