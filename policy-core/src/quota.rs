@@ -101,6 +101,8 @@ impl Limits {
             Lane::Narrow => (cold.times(self.low_share), cold.times(self.low_share)),
             Lane::Floor => (self.floor.times(factor), self.floor.times(factor)),
         };
+        // A limit that is told is one that holds: whole units, and never none.
+        let burst = PerHour(burst.0.map(|n| n.floor().max(1.0)));
         Quota { burst, rate, sessions: self.sessions(word) }
     }
 

@@ -100,9 +100,8 @@ impl Reason {
 
     /// One sentence for the client's postmaster; empty for acceptance.
     fn sentence(&self, address: IpAddr) -> String {
-        let limited = |refusal: &Refusal| {
-            format!("limit of {} {} reached", whole(refusal.limit), refusal.dimension.unit())
-        };
+        let limited =
+            |refusal: &Refusal| format!("limit of {} {} reached", refusal.limit, refusal.dimension.unit());
         match self {
             Self::FirstContact => {
                 format!("[{address}] This host is new to us; its first message has to wait a little")
@@ -125,10 +124,6 @@ impl Reason {
             _ => String::new(),
         }
     }
-}
-
-fn whole(limit: f64) -> f64 {
-    (limit * 10.0).round() / 10.0
 }
 
 /// What a verdict is about, which decides whether the session has to end with it.

@@ -27,8 +27,10 @@ domain = "bank.example"
 networks = ["203.0.113.0/28"]
 "#;
 
-/// Nine o'clock on a morning.
-const BEGIN: Timestamp = Timestamp::from_secs(20_000 * 86_400 + 9 * 3600);
+/// The first midnight, from which the story's days are counted.
+const MIDNIGHT: Timestamp = Timestamp::from_secs(20_000 * 86_400);
+/// It begins at nine in the morning.
+const MORNING: Duration = Duration::from_secs(9 * 3600);
 
 /// Through which protocol a mail is asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +53,7 @@ pub(super) struct Stage {
 impl Stage {
     /// Starts the daemon.
     pub(super) async fn set() -> Result<Self, DemoError> {
-        let clock = Clock::manual(BEGIN);
+        let clock = Clock::manual(MIDNIGHT.after(MORNING));
         let daemon = Daemon::start(Config::parse("demo", CONFIG)?.config, clock.clone()).await?;
         let no_port = || DemoError::Answer("no port".to_owned());
         let policy = *daemon.policy_addrs().first().ok_or_else(no_port)?;
@@ -83,7 +85,7 @@ impl Stage {
             Over::Milter => "milter",
         };
         let Some(record) = self.latest(host) else { return Err(DemoError::Answer(heard)) };
-        self.page.verdict(record.at.since(BEGIN), name, &heard, &record)?;
+        self.page.verdict(record.at.since(MIDNIGHT), name, &heard, &record)?;
         Ok(())
     }
 

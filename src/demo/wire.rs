@@ -126,7 +126,6 @@ async fn converse(
     if let Some(heard) = heard(connection.rcpt([format!("<{}>", mail.to)]).await?)? {
         return Ok(Some(heard));
     }
-    connection.data().await?;
     connection.header("X-Spam-Flag", if mail.spam { " YES" } else { " NO" }).await?;
     connection.header("From", format!(" <{}>", mail.from)).await?;
     connection.body("hello\r\n").await?;
