@@ -138,7 +138,7 @@ mod tests {
     /// A computation that ends when the other part is dropped.
     fn hang() -> (impl FnOnce() + Send + 'static, Sender<()>) {
         let (release, wait) = channel::<()>();
-        (move || drop(wait.recv()), release)
+        (move || assert!(wait.recv().is_err()), release)
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -163,7 +163,7 @@ mod tests {
                 Err(Failure::Late)
             );
             if n < 3 {
-                assert_eq!(deadline.run(LONG, || n).await, Ok(n), "beside {} that hang", n + 1);
+                assert_eq!(deadline.run(LONG, move || n).await, Ok(n), "beside {} that hang", n + 1);
             }
         }
         assert!(deadline.is_stuck());

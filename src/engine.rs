@@ -141,24 +141,19 @@ impl Engine {
         Decision { verdict, reply: Reply::Accept, first: true }
     }
 
-    /// Counts, logs and remembers a decision. What was not judged yet, and what says nothing new, is for
-    /// debugging only.
+    /// Counts, logs and remembers a decision. One that says nothing new is for debugging only.
     fn book(&self, decision: Decision, facts: Arc<Facts>, mode: Mode, now: Timestamp) {
         let Decision { verdict, reply, first } = decision;
-        let judged = !matches!(verdict.reason, Reason::Early | Reason::Off);
-        let front_end = facts.front_end;
         let record = Record { at: now, facts, verdict, reply, mode };
-        let level = if first && judged { Level::INFO } else { Level::DEBUG };
+        let level = if first { Level::INFO } else { Level::DEBUG };
         if self.0.log.enabled(level) {
             self.0.log.write(&log::decision(&record, level));
         }
-        if !first {
-            self.0.counters.repeated.fetch_add(1, Ordering::Relaxed);
-            return;
-        }
-        self.0.counters.count(front_end, &record);
-        if judged {
+        if first {
+            self.0.counters.count(&record);
             self.0.recent.push(record);
+        } else {
+            self.0.counters.quiet.fetch_add(1, Ordering::Relaxed);
         }
     }
 }

@@ -4,7 +4,6 @@
 
 use crate::log::protocol;
 use crate::recent::Record;
-use policy_core::facts::FrontEnd;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
@@ -25,10 +24,10 @@ pub struct Counted {
 /// Counts since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Decisions, each question once.
+    /// Decisions.
     pub decisions: BTreeMap<Counted, u64>,
-    /// Questions that were asked again, and heard the same answer.
-    pub repeated: u64,
+    /// Questions whose answer said nothing new: asked again, or before anything is judged.
+    pub quiet: u64,
     /// Reports of what became of mail.
     pub reports: u64,
     /// Configurations taken over since the start.
@@ -46,15 +45,15 @@ impl Stats {
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     decisions: RwLock<BTreeMap<Counted, AtomicU64>>,
-    pub(crate) repeated: AtomicU64,
+    pub(crate) quiet: AtomicU64,
     pub(crate) reports: AtomicU64,
     pub(crate) reloads: AtomicU64,
 }
 
 impl Counters {
-    pub(crate) fn count(&self, front_end: FrontEnd, record: &Record) {
+    pub(crate) fn count(&self, record: &Record) {
         let counted = Counted {
-            protocol: protocol(front_end),
+            protocol: protocol(record.facts.front_end),
             action: record.action(),
             would: record.would(),
             reason: record.verdict.reason.code(),
@@ -75,7 +74,7 @@ impl Counters {
         let value = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Stats {
             decisions: counters.iter().map(|(counted, counter)| (*counted, value(counter))).collect(),
-            repeated: value(&self.repeated),
+            quiet: value(&self.quiet),
             reports: value(&self.reports),
             reloads: value(&self.reloads),
         }

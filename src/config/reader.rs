@@ -92,7 +92,7 @@ pub(super) fn nearest<'c>(written: &str, choices: impl IntoIterator<Item = &'c s
     let written = written.to_lowercase().replace('-', "_");
     let distance = |choice: &str| strsim::osa_distance(&written, &choice.replace('-', "_"));
     let (distance, choice) = choices.into_iter().map(|choice| (distance(choice), choice)).min()?;
-    (distance <= (choice.len() / 2).clamp(1, 4)).then_some(choice)
+    (distance <= (choice.len() / 3).clamp(1, 3)).then_some(choice)
 }
 
 struct Unknown {
@@ -153,13 +153,16 @@ impl Findings {
         let Unknown { section, key, .. } = unknown;
         let known = self.known.borrow();
         let here: Vec<&str> = known.iter().filter(|(s, _)| s == section).map(|(_, key)| *key).collect();
-        let elsewhere = known.iter().find(|(_, known)| known == key).map(|(section, key)| join(section, key));
-        let near = nearest(key, here.iter().copied()).map(str::to_owned).or(elsewhere);
+        let elsewhere = known.iter().filter(|(_, known)| known == key);
+        let elsewhere: Vec<String> =
+            elsewhere.map(|(section, key)| format!("{:?}", join(section, key))).collect();
+        let near = || nearest(key, here.iter().copied()).map(|near| format!("{near:?}"));
+        let meant = if elsewhere.is_empty() { near() } else { Some(elsewhere.join(" or ")) };
         let place = if section.is_empty() { String::new() } else { format!(" in [{section}]") };
         let expected: Vec<String> = here.iter().map(|key| format!("{key:?}")).collect();
         let message =
             format!("unknown key {:?}{place}, expected one of {}", shortened(key), expected.join(", "));
-        (message, near.map(|near| format!("{near:?}")))
+        (message, meant)
     }
 }
 
@@ -229,9 +232,9 @@ impl<'a> Section<'a> {
         let mut target = None;
         self.set(key, &mut target, |value| read(value).map(Some));
         if self.table.is_some() && self.look_up(key).is_none() {
-            let message = format!("missing key {key:?}");
+            let message = format!("{}: missing key {key:?}", self.name);
             let span = self.span.clone();
-            self.object_all(key, Fault { span, message, suggestion: None }.into());
+            self.findings.push(Severity::Error, Fault { span, message, suggestion: None });
         }
         target
     }

@@ -17,10 +17,13 @@ fn found(text: &str) -> Vec<String> {
     list.iter().map(|d| format!("{}:{}: {}: {}", d.line, d.column, d.severity, d.summary())).collect()
 }
 
+/// What a commented key says; prose has a space behind its #.
+fn setting(line: &str) -> Option<&str> {
+    line.strip_prefix('#').filter(|rest| !rest.starts_with(' ') || rest.starts_with("  {"))
+}
+
 /// The sample with every key in force.
 fn uncommented() -> String {
-    let setting =
-        |line: &str| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ') || rest.starts_with("  {"));
     SAMPLE
         .lines()
         .map(|line| match setting(line) {
@@ -48,7 +51,8 @@ fn the_sample_shows_every_key() {
         let mut at = Some(document.get_ref());
         let present = key.split('.').all(|part| {
             let value = at.and_then(|table| table.get(part)).map(|value| value.get_ref());
-            at = value.and_then(|value| value.as_table().or(value.as_array()?.get(0)?.get_ref().as_table()));
+            let first = value.and_then(|value| value.as_array()?.first()?.get_ref().as_table());
+            at = value.and_then(|value| value.as_table()).or(first);
             value.is_some()
         });
         assert!(

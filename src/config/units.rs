@@ -48,6 +48,14 @@ pub(super) fn size(text: &str) -> Option<u64> {
     }
 }
 
+/// A size as it can be written, rounded down.
+pub(super) fn in_mebibytes(octets: u64) -> String {
+    match octets >> 20 {
+        mebibytes if mebibytes % 1024 == 0 => format!("{}GiB", mebibytes / 1024),
+        mebibytes => format!("{mebibytes}MiB"),
+    }
+}
+
 fn per_hour(text: &str) -> Option<&str> {
     let (amount, unit) = text.split_once('/')?;
     matches!(unit.trim(), "h" | "hour").then(|| amount.trim())

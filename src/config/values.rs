@@ -25,7 +25,10 @@ const RECIPIENT: &str = r#"a recipient such as "user@example.com", "@example.com
 /// One of some words.
 pub(super) fn one_of<T: Copy>(value: Value<'_>, words: &[(&str, T)]) -> Result<T, Fault> {
     let quoted: Vec<String> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
-    let expected = quoted.join(" or ");
+    let expected = match quoted.split_last() {
+        Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+        _ => quoted.concat(),
+    };
     let text = value.text(&expected)?;
     let meant = || nearest(text, words.iter().map(|(word, _)| *word)).map(|word| format!("{word:?}"));
     let found = words.iter().find(|(word, _)| *word == text);
@@ -61,7 +64,7 @@ pub(super) fn duration(
 /// A size in octets within a range.
 pub(super) fn size(value: Value<'_>, range: impl RangeBounds<u64>) -> Result<u64, Fault> {
     let size = parsed(value, units::SIZE, units::size)?;
-    within(value, size, range, |bound| format!("{} MiB", bound >> 20), "")
+    within(value, size, range, |bound| units::in_mebibytes(*bound), "")
 }
 
 /// A whole number within a range.

@@ -10,7 +10,7 @@ mod decision;
 mod line;
 mod sink;
 
-pub(crate) use decision::decision;
+pub(crate) use decision::{decision, protocol};
 pub use sink::Flush;
 
 use crate::clock::system_now;
@@ -22,6 +22,7 @@ use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
+use tracing_subscriber::registry::LookupSpan;
 
 /// How a line is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +57,7 @@ pub(crate) enum Stamp {
 /// Where lines go. Cheap to clone.
 #[derive(Clone)]
 pub struct Log {
-    sink: Arc<dyn Fn(String) + Send + Sync>,
+    sink: sink::Sink,
     format: Format,
     stamp: Stamp,
     level: LevelFilter,
@@ -103,7 +104,7 @@ impl Log {
     }
 
     /// The log as a layer for the events of all crates.
-    pub fn layer<S: Subscriber>(&self) -> impl Layer<S> + use<S> {
+    pub fn layer<S: Subscriber + for<'span> LookupSpan<'span>>(&self) -> impl Layer<S> + use<S> {
         Events(self.clone()).with_filter(self.level)
     }
 }

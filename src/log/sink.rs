@@ -11,6 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
+/// Takes a line without its line feed, and never waits.
+pub(super) type Sink = Arc<dyn Fn(String) + Send + Sync>;
+
 /// Lines that wait to be written. At 300 octets each, some five megabytes.
 const QUEUE: usize = 16_384;
 /// Lines that are written at once.
@@ -49,7 +52,7 @@ impl Flush {
 pub(super) fn start(
     out: impl Write + Send + 'static,
     tell: impl Fn(u64) -> String + Send + 'static,
-) -> std::io::Result<(Arc<dyn Fn(String) + Send + Sync>, Flush)> {
+) -> std::io::Result<(Sink, Flush)> {
     let (queue, entries) = sync_channel(QUEUE);
     let lost = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&lost);
@@ -84,7 +87,10 @@ fn write(mut out: impl Write, entries: &Receiver<Entry>, lost: &AtomicU64, tell:
         }
         let _ = out.write_all(&text).and_then(|()| out.flush());
         text.clear();
-        done.iter().for_each(|answer| drop(answer.try_send(())));
+        for answer in done {
+            // Whoever waited may have given up.
+            let _ = answer.try_send(());
+        }
     }
 }
 

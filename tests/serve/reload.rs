@@ -1,0 +1,89 @@
+//! SIGHUP: a new policy without a dropped connection or a reset counter, and what becomes of a bad one.
+
+use crate::support::{PORTS, Served, Start};
+use rustix::process::Signal;
+use std::os::unix::net::UnixDatagram;
+
+/// Two messages an hour for a stranger, who need not wait first.
+const TWO: &str = "mode = \"enforce\"\nfirst_contact.wait = \"0s\"\n\
+                   limits.cold = { messages = \"2/h\" }\nlimits.floor = { messages = \"1/h\" }\n";
+
+#[test]
+fn a_good_configuration_keeps_connections_and_counters() {
+    let mut served = Served::start(TWO);
+    let mut client = served.policy();
+    assert_eq!(client.ask("192.0.2.7", 1001, 1), "DUNNO");
+    served.reload(&format!("{TWO}help = \"as of the reload\"\n"));
+    served.wait_for("configuration reloaded");
+    assert_eq!(client.ask("192.0.2.7", 1002, 1), "DUNNO");
+    let third = client.ask("192.0.2.7", 1003, 1);
+    assert!(
+        third.starts_with("421 4.7.0 [192.0.2.7] Too much mail from this host: limit of 2 messages"),
+        "{third}"
+    );
+    assert!(third.ends_with("as of the reload"), "{third}");
+}
+
+#[test]
+fn a_session_keeps_the_policy_that_it_began_with() {
+    let mut served = Served::start("mode = \"observe\"\n");
+    let mut client = served.policy();
+    assert_eq!(client.ask("192.0.2.7", 1001, 1), "DUNNO");
+    served.reload("mode = \"enforce\"\n");
+    served.wait_for("configuration reloaded ... mode=Enforce");
+    assert_eq!(client.ask("192.0.2.7", 1001, 2), "DUNNO");
+    let next = client.ask("198.51.100.7", 1002, 1);
+    assert!(next.starts_with("421 4.7.0 "), "{next}");
+}
+
+#[test]
+fn a_bad_configuration_changes_nothing_and_is_told() {
+    let mut served = Served::start(TWO);
+    let mut client = served.policy();
+    assert_eq!(client.ask("192.0.2.7", 1001, 1), "DUNNO");
+    served.reload("mode = \"of\"\n[limits]\ngrowht = 3\n");
+    served.wait_for("error mode: expected \"off\", \"observe\" or \"enforce\", found \"of\"; did you mean \"off\"? ... t.toml line=3 column=8");
+    served.wait_for("error unknown key \"growht\" in [limits] ... line=5 column=1");
+    served.wait_for("error configuration not reloaded, the one before stays in force errors=2");
+    assert_eq!(client.ask("192.0.2.7", 1002, 1), "DUNNO");
+    assert!(client.ask("192.0.2.7", 1003, 1).starts_with("421 4.7.0 "));
+    std::fs::remove_file(served.path("t.toml")).unwrap();
+    served.signal(Signal::HUP);
+    served.wait_for("error configuration not reloaded, the one before stays in force ... No such file");
+    assert!(client.ask("192.0.2.7", 1004, 1).starts_with("421 4.7.0 "));
+}
+
+#[test]
+fn what_only_a_restart_changes_is_told() {
+    let mut served = Served::start("");
+    served.reload("memory.max = \"64MiB\"\nshutdown.grace = \"1s\"\nmode = \"enforce\"\n");
+    served.wait_for("warn a change that only a restart brings into force key=memory.max");
+    served.wait_for("warn a change that only a restart brings into force key=shutdown.grace");
+    served.wait_for("configuration reloaded mode=Enforce");
+    let told = served.seen().iter().filter(|line| line.contains("only a restart")).count();
+    assert_eq!(told, 2);
+    assert!(served.policy().ask("192.0.2.7", 1001, 1).starts_with("421 4.7.0 "));
+}
+
+#[test]
+fn systemd_is_told_of_start_reload_and_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(crate::support::LONG)).unwrap();
+    let next = || {
+        let mut message = [0; 500];
+        let length = socket.recv(&mut message).unwrap();
+        String::from_utf8(message[..length].to_vec()).unwrap()
+    };
+    let start = Start { config: PORTS, args: &[], env: Some(("NOTIFY_SOCKET", &path)) };
+    let mut served = Served::start_with(&start);
+    assert_eq!(next().trim_end(), "READY=1");
+    served.reload("mode = \"enforce\"\n");
+    let reloading = next();
+    assert!(reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{reloading}");
+    assert_eq!(next().trim_end(), "READY=1");
+    served.signal(Signal::TERM);
+    assert_eq!(next().trim_end(), "STOPPING=1");
+    assert!(served.ended().success());
+}
