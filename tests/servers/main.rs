@@ -1,15 +1,20 @@
 //! Tests against real mail servers, each started for its test alone.
 
 mod content_filter;
+mod crowd;
 mod exemptions;
 mod first_contact;
 mod gateways;
 mod learning;
 mod one_ledger;
+mod outage;
 mod postfix;
+mod program;
 mod sendmail;
 mod sendmail_stages;
 mod set_up;
+mod signals;
+mod sockets;
 mod tempfail;
 mod warm_up;
 
@@ -27,6 +32,10 @@ fn main() -> ExitCode {
         learning::tests,
         one_ledger::tests,
         sendmail_stages::tests,
+        crowd::tests,
+        sockets::tests,
+        signals::tests,
+        outage::tests,
     ];
     stories.into_iter().fold(Suite::new(), |suite, tests| tests(suite)).run()
 }

@@ -1,0 +1,120 @@
+//! The program itself, as an operator starts it: a process with a configuration file, signals and a log.
+
+use crate::tempfail::{Failure, Line, decisions};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const ANYWHERE: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+/// A running `tempfail serve`. Dropping it kills it.
+#[derive(Debug)]
+pub(crate) struct Program {
+    process: Child,
+    directory: TempDir,
+    log: watch::Receiver<Vec<String>>,
+    pub(crate) policy: SocketAddr,
+    pub(crate) milter: SocketAddr,
+}
+
+impl Program {
+    /// Starts it on free ports.
+    pub(crate) async fn start(toml: &str) -> Result<Self, Failure> {
+        Self::start_at(ANYWHERE, ANYWHERE, toml).await
+    }
+
+    /// Starts it at these addresses and waits until it listens.
+    pub(crate) async fn start_at(
+        policy: SocketAddr,
+        milter: SocketAddr,
+        toml: &str,
+    ) -> Result<Self, Failure> {
+        let directory = tempfile::tempdir()?;
+        let mut program = Self::spawn(directory, &text(policy, milter, toml))?;
+        program.policy = program.address("policy").await?;
+        program.milter = program.address("milter").await?;
+        Ok(program)
+    }
+
+    fn spawn(directory: TempDir, configuration: &str) -> Result<Self, Failure> {
+        std::fs::write(file(&directory), configuration)?;
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tempfail"));
+        command.arg("serve").arg("--config").arg(file(&directory));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+        let mut process = command.spawn()?;
+        let mut lines = BufReader::new(process.stderr.take().ok_or("no standard error")?).lines();
+        let (sender, log) = watch::channel(Vec::new());
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                sender.send_modify(|log: &mut Vec<String>| log.push(line));
+            }
+        });
+        Ok(Self { process, directory, log, policy: ANYWHERE, milter: ANYWHERE })
+    }
+
+    async fn address(&self, protocol: &str) -> Result<SocketAddr, Failure> {
+        let line = self.wait_for(0, &format!("listening protocol={protocol} address=")).await?;
+        Ok(line.rsplit_once('=').ok_or("no address")?.1.parse()?)
+    }
+
+    /// Writes another configuration, with the addresses as they are.
+    pub(crate) fn write(&self, toml: &str) -> Result<(), Failure> {
+        Ok(std::fs::write(file(&self.directory), text(self.policy, self.milter, toml))?)
+    }
+
+    /// Sends a signal, by its name without SIG.
+    pub(crate) async fn signal(&self, name: &str) -> Result<(), Failure> {
+        let pid = self.process.id().ok_or("it has ended")?.to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status().await?;
+        if sent.success() { Ok(()) } else { Err(format!("no {name} for {pid}").into()) }
+    }
+
+    /// How many lines it has logged so far.
+    pub(crate) fn logged(&self) -> usize {
+        self.log.borrow().len()
+    }
+
+    /// The first line from the line `from` on that contains `needle`.
+    pub(crate) async fn wait_for(&self, from: usize, needle: &str) -> Result<String, Failure> {
+        let found = |lines: &Vec<String>| lines.iter().skip(from).find(|line| line.contains(needle)).cloned();
+        let mut log = self.log.clone();
+        let waited = timeout(PATIENCE, log.wait_for(|lines| found(lines).is_some())).await;
+        let lines = self.log.borrow();
+        match waited {
+            Ok(Ok(_)) => found(&lines).ok_or_else(|| "the log has shrunk".into()),
+            _ => Err(format!("{needle:?} was not logged:\n{}", lines.join("\n")).into()),
+        }
+    }
+
+    /// Its log.
+    pub(crate) fn log(&self) -> Vec<String> {
+        self.log.borrow().clone()
+    }
+
+    /// The decisions in its log.
+    pub(crate) fn decisions(&self) -> Vec<Line> {
+        decisions(&self.log.borrow())
+    }
+
+    /// Waits until it has ended.
+    pub(crate) async fn ended(&mut self) -> Result<ExitStatus, Failure> {
+        Ok(timeout(PATIENCE, self.process.wait()).await.map_err(|_| "it does not end")??)
+    }
+}
+
+fn file(directory: &TempDir) -> PathBuf {
+    directory.path().join("tempfail.toml")
+}
+
+/// The configuration with the addresses to listen on.
+fn text(policy: SocketAddr, milter: SocketAddr, toml: &str) -> String {
+    format!("policy.listen = [\"{policy}\"]\nmilter.listen = [\"{milter}\"]\n{toml}")
+}
