@@ -277,12 +277,14 @@ impl Sessions {
             self.sees_data.store(true, Ordering::Relaxed);
         }
         let sees_data = self.sees_data.load(Ordering::Relaxed);
-        self.table.remove_if(&key, |session| session.is_over(facts));
         self.table.update(
             key,
             now,
             || Session::new(policy, now),
             |session| {
+                if session.is_over(facts) {
+                    *session = Session::new(policy, now);
+                }
                 learn(session.enter(facts, sees_data, now));
                 answer(session)
             },
