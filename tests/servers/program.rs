@@ -87,11 +87,9 @@ impl Program {
         let found = |lines: &Vec<String>| lines.iter().skip(from).find(|line| line.contains(needle)).cloned();
         let mut log = self.log.clone();
         let waited = timeout(PATIENCE, log.wait_for(|lines| found(lines).is_some())).await;
-        let lines = self.log.borrow();
-        match waited {
-            Ok(Ok(_)) => found(&lines).ok_or_else(|| "the log has shrunk".into()),
-            _ => Err(format!("{needle:?} was not logged:\n{}", lines.join("\n")).into()),
-        }
+        // What was awaited holds a lock of the log, and another one must not be asked for meanwhile.
+        let line = waited.ok().and_then(Result::ok).and_then(|lines| found(&lines));
+        line.ok_or_else(|| format!("{needle:?} was not logged:\n{}", self.log().join("\n")).into())
     }
 
     /// Its log.
