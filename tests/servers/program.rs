@@ -92,6 +92,17 @@ impl Program {
         line.ok_or_else(|| format!("{needle:?} was not logged:\n{}", self.log().join("\n")).into())
     }
 
+    /// Waits until it has logged `n` decisions, and fails if it has logged more: the log comes after the answer.
+    pub(crate) async fn has_decided(&self, n: usize) -> Result<(), Failure> {
+        let mut log = self.log.clone();
+        let enough = log.wait_for(|lines| decisions(lines).len() >= n);
+        let _ = timeout(PATIENCE, enough).await.is_ok();
+        match self.decisions().len() {
+            decided if decided == n => Ok(()),
+            decided => Err(format!("{decided} decisions, not {n}:\n{}", self.log().join("\n")).into()),
+        }
+    }
+
     /// Its log.
     pub(crate) fn log(&self) -> Vec<String> {
         self.log.borrow().clone()
