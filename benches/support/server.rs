@@ -59,13 +59,7 @@ impl Server {
     /// The message of a question has arrived.
     pub(crate) fn received(&self, facts: &Facts, now: Timestamp) {
         let Some(transaction) = facts.transaction else { return };
-        let event = Event::MessageReceived {
-            transaction,
-            size: facts.message.size,
-            recipients: Some(1),
-            verified: Vec::new(),
-            filter: None,
-        };
+        let event = Event::MessageReceived { transaction, recipients: Some(1), filter: None };
         report(&self.state, &Report { session: facts.session, front_end: FrontEnd::Policy, event }, now);
     }
 

@@ -4,8 +4,8 @@
 //! that a stranger cannot aim collisions and a state file does not list whom one writes with. A claim has
 //! keys of its own kind: a forger neither spends nor stains the verified domain.
 
-use crate::facts::{Facts, VerifiedBy};
-use crate::name::DomainName;
+use crate::facts::Facts;
+use crate::names::{MAX_VERIFIED, Name, Names};
 use crate::presentation::{ReverseName, TraitSet};
 use arrayvec::ArrayVec;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -14,8 +14,6 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 use std::hash::Hasher;
 use std::net::IpAddr;
 
-/// Most verified domains of one message that are looked at.
-const MAX_VERIFIED: usize = 3;
 /// Chains of one message: network, reverse name, HELO, claim, sender in prefix, and the verified ones.
 const MAX_CHAINS: usize = 5 + MAX_VERIFIED;
 
@@ -196,7 +194,9 @@ pub struct Identities {
 impl Identities {
     /// The identities of `facts`.
     pub fn of(facts: &Facts, keyring: &Keyring) -> Self {
-        let traits = TraitSet::of(facts);
+        let helo = Names::helo(facts);
+        let names = Names::of(facts, helo.as_ref());
+        let traits = TraitSet::of_names(facts, &names);
         let mut chains = ArrayVec::new();
         let address = facts.client.address;
         chains.push(Chain {
@@ -204,13 +204,13 @@ impl Identities {
             specific: Key::address(address),
             general: Some(Key::prefix(address)),
         });
-        chains.extend(facts.client.name.as_ref().map(|name| names(keyring, Kind::ReverseName, name)));
-        chains.extend(helo(facts).map(|helo| names(keyring, Kind::Helo, &helo)));
-        verified(facts).for_each(|domain| chains.push(names(keyring, Kind::Verified, domain)));
-        claims(facts, keyring, &mut chains);
+        let mut push = |kind, name| chains.push(chain(keyring, kind, name));
+        names.host.into_iter().for_each(|name| push(Kind::ReverseName, name));
+        helo_of_its_own(&names).into_iter().for_each(|name| push(Kind::Helo, name));
+        names.verified.iter().for_each(|&name| push(Kind::Verified, name));
+        claims(&names, address, keyring, &mut chains);
         let group = group(&chains, traits.reverse_name);
-        let sender = facts.envelope.sender.as_ref().and_then(|sender| sender.domain());
-        let sender = sender.map_or("", organisational_or_whole);
+        let sender = names.sender.map_or("", Name::widest);
         Self { chains, traits, group, sender: keyring.digest(&[b"sender", sender.as_bytes()]) }
     }
 
@@ -242,48 +242,27 @@ impl Identities {
     }
 }
 
-fn organisational_or_whole(name: &DomainName) -> &str {
-    name.organisational().unwrap_or(name.as_str())
-}
-
-fn names(keyring: &Keyring, kind: Kind, name: &DomainName) -> Chain {
-    let general = name.organisational().filter(|&org| org != name.as_str());
-    Chain {
-        kind,
-        specific: keyring.named(kind, name.as_str()),
-        general: general.map(|org| keyring.named(kind, org)),
-    }
+fn chain(keyring: &Keyring, kind: Kind, name: Name<'_>) -> Chain {
+    let whole = name.whole.as_str();
+    let general = name.organisational.filter(|&org| org != whole);
+    Chain { kind, specific: keyring.named(kind, whole), general: general.map(|org| keyring.named(kind, org)) }
 }
 
 /// The HELO name, unless it only repeats the reverse name or is an address literal (a trait says that).
-fn helo(facts: &Facts) -> Option<DomainName> {
-    let helo = DomainName::new(facts.client.helo.as_ref()?)?;
-    (!helo.as_str().starts_with('[') && Some(&helo) != facts.client.name.as_ref()).then_some(helo)
-}
-
-/// The verified domains, DKIM's first (it survives forwarding), each once.
-fn verified(facts: &Facts) -> impl Iterator<Item = &DomainName> {
-    let of = |by| facts.message.verified.iter().filter(move |v| v.by == by).map(|v| &v.domain);
-    let mut seen: ArrayVec<&DomainName, MAX_VERIFIED> = ArrayVec::new();
-    for domain in of(VerifiedBy::Dkim).chain(of(VerifiedBy::Spf)) {
-        if !seen.contains(&domain) && seen.try_push(domain).is_err() {
-            break;
-        }
-    }
-    seen.into_iter()
+fn helo_of_its_own<'a>(names: &Names<'a>) -> Option<Name<'a>> {
+    let repeats = |helo: &Name<'_>| names.host.is_some_and(|host| host.whole == helo.whole);
+    names.helo.filter(|helo| !helo.whole.as_str().starts_with('[') && !repeats(helo))
 }
 
 /// The sender's domain as a claim, alone and within this prefix, unless it is verified.
-fn claims(facts: &Facts, keyring: &Keyring, chains: &mut ArrayVec<Chain, MAX_CHAINS>) {
-    let Some(domain) = facts.envelope.sender.as_ref().and_then(|sender| sender.domain()) else { return };
-    let sender = organisational_or_whole(domain);
-    if verified(facts).any(|v| organisational_or_whole(v) == sender) {
+fn claims(names: &Names<'_>, address: IpAddr, keyring: &Keyring, chains: &mut ArrayVec<Chain, MAX_CHAINS>) {
+    let Some(sender) = names.sender.map(Name::widest) else { return };
+    if names.verified.iter().any(|name| name.widest() == sender) {
         return;
     }
     let alone = |kind, specific| Chain { kind, specific, general: None };
     chains.push(alone(Kind::Claimed, keyring.named(Kind::Claimed, sender)));
-    let pair = keyring.sender_in_prefix(sender, facts.client.address);
-    chains.push(alone(Kind::SenderInPrefix, pair));
+    chains.push(alone(Kind::SenderInPrefix, keyring.sender_in_prefix(sender, address)));
 }
 
 /// What a retry from a sister host is known by. A generic reverse name belongs to an access network or a
@@ -299,7 +278,7 @@ mod tests {
     use super::*;
     use crate::facts::{VerifiedBy, VerifiedDomain};
     use crate::fixtures::facts;
-    use crate::name::Sender;
+    use crate::name::{DomainName, Sender};
 
     fn ring() -> Keyring {
         Keyring::new(*b"0123456789abcdef")

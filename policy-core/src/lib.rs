@@ -18,6 +18,7 @@ mod fixtures;
 pub mod identity;
 mod ledger;
 pub mod name;
+mod names;
 pub mod networks;
 pub mod outcome;
 pub mod policy;

@@ -2,7 +2,9 @@
 //! learned from this server's own mail; no trait alone decides anything.
 
 use crate::facts::{Client, Facts};
-use crate::name::{DomainName, Sender};
+use crate::name::Sender;
+use crate::names::{Name, Names};
+use arrayvec::ArrayVec;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -203,11 +205,15 @@ impl Trait {
 impl TraitSet {
     /// The traits of `facts`.
     pub fn of(facts: &Facts) -> Self {
-        let reverse_name = reverse_name(&facts.client);
+        Self::of_names(facts, &Names::of(facts, Names::helo(facts).as_ref()))
+    }
+
+    /// The same, from names that have been looked up.
+    pub(crate) fn of_names(facts: &Facts, names: &Names<'_>) -> Self {
         Self {
-            reverse_name,
-            helo: helo_name(&facts.client),
-            sender: sender_fit(facts),
+            reverse_name: reverse_name(&facts.client, names.host),
+            helo: helo_name(names),
+            sender: sender_fit(facts, names),
             tls: match facts.client.tls {
                 None => Tls::Unknown,
                 Some(false) => Tls::Plain,
@@ -230,9 +236,9 @@ impl TraitSet {
     }
 }
 
-fn reverse_name(client: &Client) -> ReverseName {
-    match (&client.name, &client.reverse_name) {
-        (Some(name), _) if is_generic(name, client.address) => ReverseName::Generic,
+fn reverse_name(client: &Client, host: Option<Name<'_>>) -> ReverseName {
+    match (host, &client.reverse_name) {
+        (Some(host), _) if is_generic(host, client.address) => ReverseName::Generic,
         (Some(_), _) => ReverseName::Named,
         (None, Some(_)) => ReverseName::Unconfirmed,
         (None, None) => ReverseName::Absent,
@@ -240,11 +246,9 @@ fn reverse_name(client: &Client) -> ReverseName {
 }
 
 /// Whether a name is made of the address or speaks of an access network.
-fn is_generic(name: &DomainName, address: IpAddr) -> bool {
-    let host = match name.organisational() {
-        Some(org) => name.as_str().strip_suffix(org).unwrap_or(name.as_str()),
-        None => name.as_str(),
-    };
+fn is_generic(name: Name<'_>, address: IpAddr) -> bool {
+    let whole = name.whole.as_str();
+    let host = name.organisational.and_then(|org| whole.strip_suffix(org)).unwrap_or(whole);
     let tokens = || host.split(|c: char| !c.is_ascii_alphanumeric()).filter(|token| !token.is_empty());
     let words =
         tokens().any(|token| ACCESS_WORDS.contains(&token.trim_matches(|c: char| c.is_ascii_digit())));
@@ -256,65 +260,76 @@ fn is_generic(name: &DomainName, address: IpAddr) -> bool {
 fn holds_address(host: &str, address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {
-            let mut numbers: Vec<u16> =
-                host.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok()).collect();
-            let octets = v4.octets().map(u16::from);
-            let found = octets.iter().filter(|&octet| {
-                let place = numbers.iter().position(|number| number == octet);
-                place.map(|place| numbers.swap_remove(place)).is_some()
+            let mut octets = v4.octets().map(|octet| Some(u16::from(octet)));
+            let numbers = host.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok());
+            // Each number takes an octet's place, so that one octet twice in the name counts once.
+            let found = numbers.filter(|number| {
+                let place = octets.iter().position(|octet| *octet == Some(*number));
+                place.map(|place| octets[place].take()).is_some()
             });
-            let hex = v4.octets().map(|octet| format!("{octet:02x}")).concat();
-            found.count() >= 3 || host.contains(&hex)
+            found.count() >= 3 || holds(host, &hexadecimal(v4.to_bits(), 8))
         }
         IpAddr::V6(v6) => {
-            let groups = v6.segments().map(|group| format!("{group:x}"));
-            let long = groups.iter().filter(|group| group.len() >= 3 && host.contains(group.as_str()));
-            long.count() >= 2
+            let groups = v6.segments().map(|group| hexadecimal(group.into(), 1));
+            groups.iter().filter(|group| group.len() >= 3 && holds(host, group)).count() >= 2
         }
     }
 }
 
-fn helo_name(client: &Client) -> HeloName {
-    let Some(helo) = client.helo.as_ref().and_then(|helo| DomainName::new(helo)) else {
-        return HeloName::Absent;
-    };
-    if helo.as_str().starts_with('[') || helo.as_str().parse::<IpAddr>().is_ok() {
+fn holds(host: &str, part: &[u8]) -> bool {
+    host.as_bytes().windows(part.len()).any(|window| window == part)
+}
+
+/// A number in lower-case hexadecimal digits, at least so many.
+fn hexadecimal(number: u32, least: u32) -> ArrayVec<u8, 8> {
+    let digits = least.max((u32::BITS - number.leading_zeros()).div_ceil(4));
+    let digit = |place: u32| b"0123456789abcdef"[(number >> (4 * place) & 15) as usize];
+    (0..digits).rev().map(digit).collect()
+}
+
+fn helo_name(names: &Names<'_>) -> HeloName {
+    let Some(helo) = names.helo else { return HeloName::Absent };
+    let text = helo.whole.as_str();
+    if text.starts_with('[') || text.parse::<IpAddr>().is_ok() {
         HeloName::Literal
-    } else if !helo.as_str().contains('.') {
+    } else if !text.contains('.') {
         HeloName::BareWord
     } else {
-        match &client.name {
-            Some(name) if *name == helo => HeloName::Equal,
-            Some(name) if same_organisation(name, &helo) => HeloName::SameDomain,
+        match names.host {
+            Some(host) if host.whole == helo.whole => HeloName::Equal,
+            Some(host) if host.same_organisation(helo) => HeloName::SameDomain,
             _ => HeloName::Unrelated,
         }
     }
 }
 
-fn same_organisation(a: &DomainName, b: &DomainName) -> bool {
-    a.organisational().is_some_and(|org| b.organisational() == Some(org))
-}
-
-fn sender_fit(facts: &Facts) -> SenderFit {
-    let domain = match &facts.envelope.sender {
-        None => return SenderFit::Unknown,
-        Some(Sender::Null) => return SenderFit::Null,
-        Some(Sender::Mailbox(mailbox)) => mailbox.domain.as_ref(),
+fn sender_fit(facts: &Facts, names: &Names<'_>) -> SenderFit {
+    let Some(sender) = names.sender else {
+        return match &facts.envelope.sender {
+            None => SenderFit::Unknown,
+            Some(Sender::Null) => SenderFit::Null,
+            Some(Sender::Mailbox(_)) => SenderFit::Unrelated,
+        };
     };
-    let Some(domain) = domain else { return SenderFit::Unrelated };
-    let aligned = |other: &DomainName| other == domain || same_organisation(other, domain);
-    let helo = facts.client.helo.as_ref().and_then(|helo| DomainName::new(helo));
-    if facts.message.verified.iter().any(|verified| aligned(&verified.domain)) {
+    let aligned = |other: Name<'_>| other.aligned(sender);
+    if names.verified.iter().copied().any(aligned) || further(facts, names).any(aligned) {
         SenderFit::Verified
     } else if !facts.message.verified.is_empty() {
         SenderFit::VerifiedOther
-    } else if facts.client.name.as_ref().is_some_and(aligned) {
+    } else if names.host.is_some_and(aligned) {
         SenderFit::OfReverseName
-    } else if helo.as_ref().is_some_and(aligned) {
+    } else if names.helo.is_some_and(aligned) {
         SenderFit::OfHelo
     } else {
         SenderFit::Unrelated
     }
+}
+
+/// Verified domains beyond those that are identities: any of them can be the sender's.
+fn further<'a>(facts: &'a Facts, names: &Names<'_>) -> impl Iterator<Item = Name<'a>> {
+    let all =
+        if facts.message.verified.len() > names.verified.len() { &facts.message.verified[..] } else { &[] };
+    all.iter().map(|verified| Name::new(&verified.domain, &[]))
 }
 
 fn first_label(client: &Client) -> FirstLabel {
@@ -329,6 +344,7 @@ mod tests {
     use super::*;
     use crate::facts::{VerifiedBy, VerifiedDomain};
     use crate::fixtures::facts;
+    use crate::name::DomainName;
 
     fn class(address: &str, name: &str) -> ReverseName {
         let mut facts = facts(address);
