@@ -99,6 +99,16 @@ impl Mailbox {
         (local_part.len() <= MAX_LOCAL_PART)
             .then(|| Self { local_part: CompactString::new(local_part), domain })
     }
+
+    /// The local part in lower case, as every mail server of today compares it.
+    pub(crate) fn folded_local_part(&self) -> CompactString {
+        if !self.local_part.is_ascii() {
+            return self.local_part.to_lowercase();
+        }
+        let mut folded = self.local_part.clone();
+        folded.make_ascii_lowercase();
+        folded
+    }
 }
 
 impl fmt::Display for Mailbox {

@@ -50,7 +50,10 @@ impl Recipients {
     /// Whether a recipient is among them. Local parts compare without case here, as every mail server of
     /// today delivers them.
     pub fn contains(&self, recipient: &Mailbox) -> bool {
-        let local_part = recipient.local_part.to_lowercase();
+        if self.is_empty() {
+            return false;
+        }
+        let local_part = recipient.folded_local_part();
         let whole = || recipient.domain.as_ref().map(|d| CompactString::from(format!("{local_part}@{d}")));
         self.local_parts.contains(local_part.as_str())
             || recipient.domain.as_ref().is_some_and(|domain| self.domains.contains(domain))
