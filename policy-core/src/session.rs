@@ -287,14 +287,15 @@ impl Sessions {
             self.sees_data.store(true, Ordering::Relaxed);
         }
         let sees_data = self.sees_data.load(Ordering::Relaxed);
-        if let Some(mut over) = self.table.remove_if(&key, |session| session.is_over(facts)) {
-            learn(over.transaction.settle(false, None));
-        }
         self.table.update(
             key,
             now,
             || Session::new(policy, now),
             |session| {
+                if session.is_over(facts) {
+                    let mut over = std::mem::replace(session, Session::new(policy, now));
+                    learn(over.transaction.settle(false, None));
+                }
                 learn(session.enter(facts, sees_data, now));
                 answer(session)
             },

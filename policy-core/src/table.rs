@@ -99,16 +99,21 @@ impl<V: Worth> Table<V> {
         change: impl FnOnce(&mut V) -> R,
     ) -> R {
         let segment = self.segment(&key);
-        let new = !segment.map.contains_key(&key);
-        if new && segment.map.len() >= self.segment_capacity() {
+        if let Some(mut value) = segment.map.get_mut(&key) {
+            return change(&mut value);
+        }
+        let held = segment.map.len();
+        if held >= self.segment_capacity() {
             Self::evict(segment, now);
         }
         let result = match segment.map.entry(key) {
+            // Another thread may have made it in the meantime.
             Entry::Occupied(mut entry) => change(entry.get_mut()),
             Entry::Vacant(entry) => change(&mut entry.insert(make())),
         };
-        // Removed entries leave marks behind, and a shard full of them doubles instead of clearing them.
-        if new && segment.map.capacity() > self.buckets / 8 * 7 {
+        // Removed entries leave marks behind, and a shard full of them doubles instead of clearing them, once
+        // half of what it can hold is taken; an eighth of a segment is well below that.
+        if held > self.buckets / 8 && segment.map.capacity() > self.buckets / 8 * 7 {
             segment.map.shrink_to_fit();
         }
         result
