@@ -66,10 +66,12 @@ impl Ledger {
 
     /// What is known of every identity of a message.
     pub(crate) fn readings(&self, identities: &Identities, now: Timestamp) -> Readings {
-        let read = |key: &Key| self.read(key, now);
+        let keys: ArrayVec<Key, { 2 * MAX_CHAINS }> = identities.keys().collect();
+        let mut records = self.records.read_all(&keys).into_iter();
+        let mut read = || records.next().flatten().map_or(Reading::NOTHING, |record| record.read(now));
         let chain = |chain: &Chain| ChainReading {
-            specific: read(&chain.specific),
-            general: chain.general.as_ref().map_or(Reading::NOTHING, read),
+            specific: read(),
+            general: if chain.general.is_some() { read() } else { Reading::NOTHING },
         };
         identities.chains.iter().map(chain).collect()
     }
