@@ -6,8 +6,10 @@ use crate::allowance::{Debit, MAX_KEYS, PerHour};
 use crate::answer::Reply;
 use crate::deferral::{Contact, Question, WaitFor};
 use crate::engine::Report;
+use crate::evidence::Reading;
 use crate::facts::{Facts, Stage};
-use crate::identity::{Identities, Key};
+use crate::identity::{Chain, Identities, Key, Kind};
+use crate::ledger::{ChainReading, Readings};
 use crate::outcome::Outcome;
 use crate::policy::{Mode, Policy};
 use crate::quota::Lane;
@@ -95,12 +97,13 @@ fn judge(policy: &Policy, state: &State, session: &mut Session, facts: &Facts, n
     if case.springs_trap(session) {
         return case.accept(Reason::Spamtrap);
     }
-    let standing = state.ledger.standing(&case.identities, now);
+    let readings = state.ledger.readings(&case.identities, now);
+    let standing = state.ledger.standing(&case.identities, &readings, now);
     let reason = match case.wait(session, &standing) {
         Ok(reason) => reason,
         Err((reason, left)) => return case.defer(session, reason, Scope::Client, left).of(standing),
     };
-    match case.reserve(session, &standing) {
+    match case.reserve(session, &standing, &readings) {
         Ok(()) => case.accept(reason).of(standing),
         Err((reason, scope, retry_after)) => case.defer(session, reason, scope, retry_after).of(standing),
     }
@@ -183,11 +186,16 @@ impl<'a> Case<'a> {
     }
 
     /// Debits what the question costs, from all keys or from none.
-    fn reserve(&self, session: &mut Session, standing: &Standing) -> Result<(), (Reason, Scope, Duration)> {
+    fn reserve(
+        &self,
+        session: &mut Session,
+        standing: &Standing,
+        readings: &Readings,
+    ) -> Result<(), (Reason, Scope, Duration)> {
         let cost = self.cost(session);
         let begins = cost.0[MESSAGES] > 0.0;
         let (payers, debits): (ArrayVec<Payer, MAX_KEYS>, ArrayVec<Debit, MAX_KEYS>) =
-            self.debits(session, standing, cost).into_iter().unzip();
+            self.debits(session, standing, readings, cost).into_iter().unzip();
         match self.state.meters.reserve(&debits, session.place.is_none(), self.now) {
             Ok(place) => {
                 session.place = session.place.take().or(place);
@@ -198,8 +206,7 @@ impl<'a> Case<'a> {
                 Ok(())
             }
             Err(refusal) => {
-                let reading = self.state.ledger.read(&self.identities.address(), self.now);
-                let spike = self.policy.limits.is_spike(&reading);
+                let spike = self.policy.limits.is_spike(&readings[0].specific);
                 let reason = verdict::limited(refusal, standing.word, spike);
                 Err((reason, payers[refusal.index].scope(begins), refusal.retry_after))
             }
@@ -212,22 +219,27 @@ impl<'a> Case<'a> {
         &self,
         session: &Session,
         standing: &Standing,
+        readings: &Readings,
         cost: PerHour,
     ) -> ArrayVec<(Payer, Debit), MAX_KEYS> {
         let limits = &self.policy.limits;
         let lane = Lane::of(standing.word);
-        let debit = |payer, key: Key, factor, cost| {
-            let reading = self.state.ledger.read(&key, self.now);
+        let debit = |payer, (key, reading): (Key, Reading), factor, cost| {
             (payer, Debit { key: lane.key(key), quota: limits.quota(&reading, standing.word, factor), cost })
         };
+        let mut chains = self.identities.chains.iter().zip(readings);
         let mut debits = ArrayVec::new();
-        debits.push(debit(Payer::Address, self.identities.address(), 1.0, cost));
-        if !matches!(standing.word, Word::High | Word::Medium) {
-            debits.push(debit(Payer::Prefix, self.identities.prefix(), limits.prefix_factor, cost));
+        // The network's chain is always there, and the first.
+        if let Some((network, reading)) = chains.next() {
+            debits.push(debit(Payer::Address, (network.specific, reading.specific), 1.0, cost));
+            if !matches!(standing.word, Word::High | Word::Medium) {
+                debits.push(debit(Payer::Prefix, widest(network, reading), limits.prefix_factor, cost));
+            }
         }
-        debits.extend(self.identities.verified().next().map(|chain| {
+        let verified = chains.find(|(chain, _)| chain.kind == Kind::Verified);
+        debits.extend(verified.map(|(chain, reading)| {
             let cost = self.domain_cost(session, cost);
-            debit(Payer::Domain, chain.general.unwrap_or(chain.specific), limits.domain_factor, cost)
+            debit(Payer::Domain, widest(chain, reading), limits.domain_factor, cost)
         }));
         debits
     }
@@ -256,6 +268,11 @@ impl<'a> Case<'a> {
         let before = (f64::from(transaction.accepted), transaction.bytes_debited as f64);
         PerHour([connection, 1.0, recipient + before.0, bytes + before.1])
     }
+}
+
+/// A chain's general key, or its specific one where there is no other, and what is known of it.
+fn widest(chain: &Chain, reading: &ChainReading) -> (Key, Reading) {
+    chain.general.map_or((chain.specific, reading.specific), |key| (key, reading.general))
 }
 
 /// Places of [`PerHour`].

@@ -44,7 +44,8 @@ impl State {
     /// Explains how a client with these facts stands now. Changes nothing.
     pub fn explain(&self, policy: &Policy, facts: &Facts, now: Timestamp) -> Explanation {
         let identities = Identities::of(facts, &self.keyring);
-        let standing = self.ledger.standing(&identities, now);
+        let readings = self.ledger.readings(&identities, now);
+        let standing = self.ledger.standing(&identities, &readings, now);
         let address = identities.address();
         let quota = policy.limits.quota(&self.ledger.read(&address, now), standing.word, 1.0);
         let lane = Lane::of(standing.word).key(address);

@@ -15,7 +15,7 @@ use std::hash::Hasher;
 use std::net::IpAddr;
 
 /// Chains of one message: network, reverse name, HELO, claim, sender in prefix, and the verified ones.
-const MAX_CHAINS: usize = 5 + MAX_VERIFIED;
+pub(crate) const MAX_CHAINS: usize = 5 + MAX_VERIFIED;
 
 /// What a key stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

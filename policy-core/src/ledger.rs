@@ -5,11 +5,12 @@
 //! commute, and reads that write to no shared cache line.
 
 use crate::evidence::{Reading, Record, SLOW_HALF_LIFE, Weight};
-use crate::identity::{Identities, Key};
+use crate::identity::{Chain, Identities, Key, MAX_CHAINS};
 use crate::outcome::Outcome;
-use crate::presentation::Trait;
+use crate::presentation::{Trait, TraitSet};
 use crate::table::{Table, Worth};
 use crate::time::Timestamp;
+use arrayvec::ArrayVec;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A record is forgotten when less than this is left of it.
@@ -29,6 +30,16 @@ struct TraitSums {
     good: AtomicU64,
     bad: AtomicU64,
 }
+
+/// What is known of a chain's keys; nothing of a general key that there is none of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ChainReading {
+    pub(crate) specific: Reading,
+    pub(crate) general: Reading,
+}
+
+/// What is known of each chain of a message, in the order of its chains.
+pub(crate) type Readings = ArrayVec<ChainReading, MAX_CHAINS>;
 
 /// Evidence of every identity and trait.
 pub(crate) struct Ledger {
@@ -53,12 +64,30 @@ impl Ledger {
         self.records.read(key, |record| record.read(now)).unwrap_or(Reading::NOTHING)
     }
 
-    /// Good and bad weight of a trait value, as it reads now.
-    pub(crate) fn read_trait(&self, value: Trait, now: Timestamp) -> (f64, f64) {
-        let sums = &self.traits[value.index()];
+    /// What is known of every identity of a message.
+    pub(crate) fn readings(&self, identities: &Identities, now: Timestamp) -> Readings {
+        let keys: ArrayVec<Key, { 2 * MAX_CHAINS }> = identities.keys().collect();
+        let mut records = self.records.read_all(&keys).into_iter();
+        let mut read = || records.next().flatten().map_or(Reading::NOTHING, |record| record.read(now));
+        let chain = |chain: &Chain| ChainReading {
+            specific: read(),
+            general: if chain.general.is_some() { read() } else { Reading::NOTHING },
+        };
+        identities.chains.iter().map(chain).collect()
+    }
+
+    /// Good and bad weight of each of a client's traits, as they read now.
+    pub(crate) fn read_traits(
+        &self,
+        traits: &TraitSet,
+        now: Timestamp,
+    ) -> impl Iterator<Item = (Trait, f64, f64)> {
         let scale = 1.0 / self.trait_scale(now);
-        let read = |sum: &AtomicU64| f64::from_bits(sum.load(Ordering::Relaxed)) * scale;
-        (read(&sums.good), read(&sums.bad))
+        let read = move |sum: &AtomicU64| f64::from_bits(sum.load(Ordering::Relaxed)) * scale;
+        traits.iter().map(move |value| {
+            let sums = &self.traits[value.index()];
+            (value, read(&sums.good), read(&sums.bad))
+        })
     }
 
     fn trait_scale(&self, at: Timestamp) -> f64 {

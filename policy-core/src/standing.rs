@@ -9,8 +9,8 @@
 //! bad, and High only when even the pessimistic end is good.
 
 use crate::evidence::{Reading, Tally};
-use crate::identity::{Chain, Identities, Key, Kind};
-use crate::ledger::Ledger;
+use crate::identity::{Identities, Kind, MAX_CHAINS};
+use crate::ledger::{ChainReading, Ledger, Readings};
 use crate::presentation::{FirstLabel, HeloName, ReverseName, SenderFit, Tls, Trait};
 use crate::time::Timestamp;
 use arrayvec::ArrayVec;
@@ -126,16 +126,17 @@ struct Estimate {
 }
 
 impl Ledger {
-    /// The standing of `identities` now.
-    pub(crate) fn standing(&self, identities: &Identities, now: Timestamp) -> Standing {
+    /// The standing of `identities` now, by what is known of each.
+    pub(crate) fn standing(&self, identities: &Identities, readings: &Readings, now: Timestamp) -> Standing {
         let named = identities.traits.reverse_name == ReverseName::Named;
-        let estimates: ArrayVec<Estimate, 8> =
-            identities.chains.iter().map(|chain| self.estimate(chain, named, now)).collect();
+        let estimates: ArrayVec<Estimate, MAX_CHAINS> = (identities.chains.iter().zip(readings))
+            .map(|(chain, reading)| Estimate::new(chain.kind, reading, named))
+            .collect();
         let known = estimates.iter().map(|e| e.evidence).fold(0.0, f32::max);
         let trait_weight = TRAIT_WEIGHT * (1.0 - confidence(known));
         let total = trait_weight + estimates.iter().map(|e| e.weight).sum::<f32>();
-        let mut contributions: ArrayVec<Contribution, MAX_CONTRIBUTIONS> =
-            identities.traits.iter().map(|value| self.trait_contribution(value, now)).collect();
+        let traits = self.read_traits(&identities.traits, now);
+        let mut contributions: ArrayVec<Contribution, MAX_CONTRIBUTIONS> = traits.map(of_trait).collect();
         let presented = contributions.iter().map(|c| c.log_odds).sum::<f32>().abs();
         let limit = (TRAIT_LIMIT / presented.max(TRAIT_LIMIT)) * trait_weight / total;
         contributions.iter_mut().for_each(|c| c.log_odds *= limit);
@@ -146,32 +147,15 @@ impl Ledger {
         contributions.sort_by(|a: &Contribution, b| b.log_odds.abs().total_cmp(&a.log_odds.abs()));
         Standing::new(log_odds, spread(&estimates, log_odds, total, known), known, contributions)
     }
+}
 
-    fn trait_contribution(&self, value: Trait, now: Timestamp) -> Contribution {
-        let (good, bad) = self.read_trait(value, now);
-        let estimate = ((bad + K_TRAIT * f64::from(prior(value))) / (good + bad + K_TRAIT)) as f32;
-        Contribution {
-            source: Source::Trait(value),
-            estimate,
-            evidence: (good + bad) as f32,
-            log_odds: TRAIT_SCALE * logit(estimate),
-        }
-    }
-
-    fn estimate(&self, chain: &Chain, named: bool, now: Timestamp) -> Estimate {
-        let read = |key: &Key| self.read(key, now);
-        let parent = chain.general.as_ref().map(read).unwrap_or(Reading::NOTHING);
-        let child = read(&chain.specific);
-        let parents = worse_speed(&parent, 0.5, K_PARENT);
-        let log_odds = logit(worse_speed(&child, parents, K_CHILD));
-        let (leaning, weight) = reach(chain.kind, named);
-        let own = child.slow.evidence();
-        let evidence = match chain.kind {
-            // Anybody can write these: they inform, but never make a client known.
-            Kind::Helo | Kind::Claimed => own.min(1.0),
-            _ => own + (parent.slow.evidence() * leaning.0).min(leaning.1),
-        };
-        Estimate { kind: chain.kind, log_odds, evidence, weight: weight * confidence(evidence) }
+fn of_trait((value, good, bad): (Trait, f64, f64)) -> Contribution {
+    let estimate = ((bad + K_TRAIT * f64::from(prior(value))) / (good + bad + K_TRAIT)) as f32;
+    Contribution {
+        source: Source::Trait(value),
+        estimate,
+        evidence: (good + bad) as f32,
+        log_odds: TRAIT_SCALE * logit(estimate),
     }
 }
 
@@ -210,6 +194,20 @@ fn spread(estimates: &[Estimate], mean: f32, total: f32, known: f32) -> f32 {
 }
 
 impl Estimate {
+    fn new(kind: Kind, reading: &ChainReading, named: bool) -> Self {
+        let ChainReading { specific: child, general: parent } = reading;
+        let parents = worse_speed(parent, 0.5, K_PARENT);
+        let log_odds = logit(worse_speed(child, parents, K_CHILD));
+        let (leaning, weight) = reach(kind, named);
+        let own = child.slow.evidence();
+        let evidence = match kind {
+            // Anybody can write these: they inform, but never make a client known.
+            Kind::Helo | Kind::Claimed => own.min(1.0),
+            _ => own + (parent.slow.evidence() * leaning.0).min(leaning.1),
+        };
+        Self { kind, log_odds, evidence, weight: weight * confidence(evidence) }
+    }
+
     fn contribution(&self, total: f32) -> Contribution {
         Contribution {
             source: Source::Chain(self.kind),
@@ -298,7 +296,11 @@ mod tests {
             (0..times).for_each(|_| self.0.learn(&identities, outcome, NOW));
         }
         fn standing(&self, facts: &crate::facts::Facts) -> Standing {
-            self.0.standing(&Identities::of(facts, &self.1), NOW)
+            self.standing_at(facts, NOW)
+        }
+        fn standing_at(&self, facts: &crate::facts::Facts, now: Timestamp) -> Standing {
+            let identities = Identities::of(facts, &self.1);
+            self.0.standing(&identities, &self.0.readings(&identities, now), now)
         }
     }
 
@@ -353,7 +355,7 @@ mod tests {
         desk.learn(&sender, Outcome::FilteredSpam, 60);
         let turned = desk.standing(&sender);
         assert!(matches!(turned.word, Word::Low | Word::Bad), "{turned:?}");
-        let later = desk.0.standing(&identities, NOW.after(Duration::from_secs(2 * 86_400)));
+        let later = desk.standing_at(&sender, NOW.after(Duration::from_secs(2 * 86_400)));
         assert!(later.probability < turned.probability && later.word != Word::Bad, "{later:?}");
     }
 

@@ -11,6 +11,7 @@
 
 use crate::identity::Key;
 use crate::time::Timestamp;
+use arrayvec::ArrayVec;
 use dashmap::{DashMap, mapref::entry::Entry};
 use foldhash::quality::RandomState;
 use std::hash::BuildHasher;
@@ -74,15 +75,55 @@ impl<V: Worth> Table<V> {
     }
 
     fn segment(&self, key: &Key) -> &Segment<V> {
+        &self.segments[self.segment_index(key)]
+    }
+
+    fn segment_index(&self, key: &Key) -> usize {
         // Scales the low half of the hash to the number of segments without a division; a dashmap picks its
         // shard by the high half.
         let low = self.hasher.hash_one(key) & 0xffff_ffff;
-        &self.segments[((low * self.segments.len() as u64) >> 32) as usize]
+        ((low * self.segments.len() as u64) >> 32) as usize
     }
 
     /// Reads the entry of `key`.
     pub(crate) fn read<R>(&self, key: &Key, read: impl FnOnce(&V) -> R) -> Option<R> {
         self.segment(key).map.get(key).map(|value| read(&value))
+    }
+
+    /// Copies the entries of several keys, in their order.
+    ///
+    /// Every shard is locked before the first is searched. Between two locks a processor searches one shard
+    /// at a time and waits for memory each time; in a row of searches without locks it waits for all at once.
+    pub(crate) fn read_all<const N: usize>(&self, keys: &ArrayVec<Key, N>) -> ArrayVec<Option<V>, N>
+    where
+        V: Copy,
+    {
+        let mut places: ArrayVec<Place, N> = keys.iter().map(|key| self.place(key)).collect();
+        let mut guards = ArrayVec::<_, N>::new();
+        // In ascending order and each once, so that threads cannot wait for each other.
+        let mut order: ArrayVec<usize, N> = (0..places.len()).collect();
+        order.sort_unstable_by_key(|&n| (places[n].segment, places[n].shard));
+        let mut last = None;
+        for n in order {
+            let place = &mut places[n];
+            let shard = (place.segment, place.shard);
+            if last.replace(shard) != Some(shard) {
+                guards.push(self.segments[shard.0].map.shards()[shard.1].read());
+            }
+            place.guard = guards.len() - 1;
+        }
+        let search = |(key, place): (&Key, Place)| {
+            let found = guards[place.guard].get(place.hash, |(held, _)| held == key);
+            found.map(|(_, value)| *value.get())
+        };
+        keys.iter().zip(places).map(search).collect()
+    }
+
+    fn place(&self, key: &Key) -> Place {
+        let segment = self.segment_index(key);
+        let map = &self.segments[segment].map;
+        let hash = map.hash_usize(key);
+        Place { segment, shard: map.determine_shard(hash), hash: hash as u64, guard: 0 }
     }
 
     /// Changes the entry of `key` when there is one.
@@ -181,6 +222,15 @@ impl<V: Worth> Table<V> {
             segment.map.iter().for_each(|entry| visit(entry.key(), entry.value()));
         }
     }
+}
+
+/// Where the entry of a key would be.
+struct Place {
+    segment: usize,
+    shard: usize,
+    hash: u64,
+    /// Which of the guards locks the shard.
+    guard: usize,
 }
 
 /// Takes some of many alike, evenly over both shards: a flood is all ties, and taking the first ones met

@@ -2,10 +2,12 @@
 
 mod content_filter;
 mod crowd;
+mod documents;
 mod exemptions;
 mod first_contact;
 mod gateways;
 mod learning;
+mod milter_stages;
 mod one_ledger;
 mod outage;
 mod postfix;
@@ -22,7 +24,9 @@ use std::process::ExitCode;
 use test_support::Suite;
 
 fn main() -> ExitCode {
+    // The slowest first: the others run beside it.
     let stories = [
+        outage::tests,
         postfix::tests,
         sendmail::tests,
         first_contact::tests,
@@ -31,11 +35,12 @@ fn main() -> ExitCode {
         gateways::tests,
         learning::tests,
         one_ledger::tests,
+        milter_stages::tests,
         sendmail_stages::tests,
         crowd::tests,
         sockets::tests,
+        documents::tests,
         signals::tests,
-        outage::tests,
     ];
     stories.into_iter().fold(Suite::new(), |suite, tests| tests(suite)).run()
 }

@@ -17,8 +17,12 @@ const ENFORCE: &str = "mode = \"enforce\"\nexempt.own_networks = []\nfirst_conta
 const SLACK: f64 = 6.0;
 
 pub(crate) fn tests(suite: Suite) -> Suite {
-    let suite =
-        server_tests!(suite, [Need::Postfix], killed_under_postfix_mail_flows_and_a_new_start_is_found,);
+    let suite = server_tests!(
+        suite,
+        [Need::Postfix],
+        killed_under_postfix_mail_flows_and_a_new_start_is_found,
+        a_restart_between_sessions_costs_them_nothing,
+    );
     let suite =
         server_tests!(suite, [Need::Postfix, Need::Sendmail], hanging_mail_flows_within_the_time_limits);
     server_tests!(suite, [Need::Sendmail], stopped_under_sendmail_mail_flows)
@@ -71,7 +75,7 @@ async fn killed_under_postfix_mail_flows_and_a_new_start_is_found() -> TestResul
         assert!(first.is_accepted(), "{first}");
         open.push(client);
     }
-    assert_eq!(program.decisions().len(), 6);
+    program.has_decided(6).await?;
     program.signal("KILL").await?;
     program.ended().await?;
     for ((name, server, seconds), mut client) in servers.into_iter().zip(open) {
@@ -84,8 +88,28 @@ async fn killed_under_postfix_mail_flows_and_a_new_start_is_found() -> TestResul
     let again = Program::start_at(program.policy, program.milter, ENFORCE).await?;
     for (n, (name, server, _)) in servers.into_iter().enumerate() {
         takes(0.0..0.0, server.address(), &format!("started again, {name}")).await?;
-        assert_eq!(again.decisions().len(), n + 1, "{name} has found the new process");
+        again.has_decided(n + 1).await?;
     }
+    Ok(())
+}
+
+/// Postfix keeps its connections to the policy service, so the grace period passes; then they are closed
+/// between two sessions.
+async fn a_restart_between_sessions_costs_them_nothing() -> TestResult {
+    let toml = format!("{ENFORCE}\nshutdown.grace = \"1s\"");
+    let mut program = Program::start(&toml).await?;
+    let policy = postfix(SetUp::Policy, &program).await?;
+    takes(0.0..0.0, policy.address(), "before the restart").await?;
+    program.signal("TERM").await?;
+    assert!(program.ended().await?.success());
+    program.wait_for(0, "grace is over").await?;
+    let again = Program::start_at(program.policy, program.milter, &toml).await?;
+    let begun = Instant::now();
+    let outcome = Visit::to(policy.address()).send(&mail("a@src.example")).await?;
+    assert!(outcome.is_accepted() && begun.elapsed().as_secs_f64() < 1.0, "{:?}: {outcome}", begun.elapsed());
+    again.has_decided(1).await?;
+    let log = policy.log().text()?;
+    assert!(!log.contains("warning: "), "{log}");
     Ok(())
 }
 
@@ -132,10 +156,8 @@ async fn hanging_mail_flows_within_the_time_limits() -> TestResult {
     for server in [policy.address(), milter.address(), both.address(), sendmail.address()] {
         takes(0.0..0.0, server, "runs again").await?;
     }
-    let before = program.decisions().len();
     stranger(milter.address(), "192.0.2.7")?.send(&mail("a@src.example")).await?;
     program.wait_for(0, "client_address=192.0.2.7").await?;
-    assert!(program.decisions().len() > before && before >= 4);
     Ok(())
 }
 
@@ -145,7 +167,7 @@ async fn stopped_under_sendmail_mail_flows() -> TestResult {
     let mut client = open_session(sendmail.address()).await?;
     let first = client.send_mail(&mail("a@src.example")).await?;
     assert!(first.is_accepted(), "{first}");
-    assert_eq!(program.decisions().len(), 1);
+    program.has_decided(1).await?;
     program.signal("KILL").await?;
     program.ended().await?;
     let begun = Instant::now();

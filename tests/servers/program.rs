@@ -87,10 +87,19 @@ impl Program {
         let found = |lines: &Vec<String>| lines.iter().skip(from).find(|line| line.contains(needle)).cloned();
         let mut log = self.log.clone();
         let waited = timeout(PATIENCE, log.wait_for(|lines| found(lines).is_some())).await;
-        let lines = self.log.borrow();
-        match waited {
-            Ok(Ok(_)) => found(&lines).ok_or_else(|| "the log has shrunk".into()),
-            _ => Err(format!("{needle:?} was not logged:\n{}", lines.join("\n")).into()),
+        // What was awaited holds a lock of the log, and another one must not be asked for meanwhile.
+        let line = waited.ok().and_then(Result::ok).and_then(|lines| found(&lines));
+        line.ok_or_else(|| format!("{needle:?} was not logged:\n{}", self.log().join("\n")).into())
+    }
+
+    /// Waits until it has logged `n` decisions, and fails if it has logged more: the log comes after the answer.
+    pub(crate) async fn has_decided(&self, n: usize) -> Result<(), Failure> {
+        let mut log = self.log.clone();
+        let enough = log.wait_for(|lines| decisions(lines).len() >= n);
+        let _ = timeout(PATIENCE, enough).await.is_ok();
+        match self.decisions().len() {
+            decided if decided == n => Ok(()),
+            decided => Err(format!("{decided} decisions, not {n}:\n{}", self.log().join("\n")).into()),
         }
     }
 

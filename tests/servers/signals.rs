@@ -1,13 +1,13 @@
 //! SIGHUP and SIGTERM of the program, while mail is flowing.
 
 use crate::program::Program;
-use crate::set_up::{SetUp, each_set_up, mail, proper, refusal};
+use crate::set_up::{SetUp, each_set_up, mail, proper, refusal, sendmail_lines};
 use crate::tempfail::Failure;
 use policy_core::verdict::in_words;
 use std::net::SocketAddr;
 use std::time::Duration;
 use test_support::smtp::{Mail, SmtpClient, Xclient};
-use test_support::{Postfix, Suite, TestResult};
+use test_support::{Need, Postfix, Sendmail, Suite, TestResult, server_tests};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -21,7 +21,8 @@ const SENDERS: u8 = 4;
 const RELOADS: usize = 12;
 
 pub(crate) fn tests(suite: Suite) -> Suite {
-    each_set_up!(suite, sighup_under_load_drops_nothing, sigterm_lets_sessions_end)
+    let suite = each_set_up!(suite, sighup_under_load_drops_nothing, sigterm_lets_sessions_end);
+    server_tests!(suite, [Need::Sendmail], sigterm_lets_sessions_of_sendmail_end)
 }
 
 async fn postfix(set_up: SetUp, program: &Program) -> Result<Postfix, Failure> {
@@ -91,7 +92,7 @@ async fn sighup_under_load_drops_nothing(set_up: SetUp) -> TestResult {
     while let Some(sender) = senders.join_next().await {
         sent += sender??;
     }
-    assert_eq!(program.decisions().len(), sent, "each mail is one decision");
+    program.has_decided(sent).await?;
     let warnings = postfix.log().text()?;
     assert!(!warnings.contains("warning: "), "Postfix has seen nothing of it: {warnings}");
     counters_are_kept(&program, &client, set_up).await
@@ -156,8 +157,29 @@ async fn sigterm_lets_sessions_end(set_up: SetUp) -> TestResult {
     // Postfix keeps its connections to the policy service; with it they end.
     drop(postfix);
     assert!(program.ended().await?.success());
-    assert!(program.log().last().is_some_and(|line| line.ends_with("stopped")));
+    program.wait_for(0, "stopped").await?;
     assert!(!program.log().iter().any(|line| line.contains("grace is over")));
+    Ok(())
+}
+
+async fn sigterm_lets_sessions_of_sendmail_end() -> TestResult {
+    let toml = "mode = \"enforce\"\nexempt.own_networks = []\nfirst_contact.wait = \"0s\"\n\
+                limits.cold.messages = \"2/h\"";
+    let mut program = Program::start(toml).await?;
+    let sendmail = Sendmail::builder().mc(&sendmail_lines(program.milter)?).start().await?;
+    let mut client = SmtpClient::connect_from([127, 3, 4, 5].into(), sendmail.address()).await?;
+    client.ehlo("client.example").await?;
+    program.signal("TERM").await?;
+    program.wait_for(0, "stopping").await?;
+    nobody_listens(program.milter).await?;
+    for _ in 0..2 {
+        let outcome = client.send_mail(&mail("a@src.example")).await?;
+        assert!(outcome.is_accepted(), "{outcome}");
+    }
+    // Still judged, and with its session the program ends.
+    let third = client.send_mail(&mail("a@src.example")).await?;
+    assert!(third.hung_up && refusal(&third).contains("(rate-messages "), "{third}");
+    assert!(program.ended().await?.success());
     Ok(())
 }
 

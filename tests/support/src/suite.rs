@@ -73,7 +73,8 @@ impl Suite {
 
     /// Runs what the command line asks for, and says what was left out.
     pub fn run(self) -> ExitCode {
-        let arguments = Arguments::from_args();
+        let mut arguments = Arguments::from_args();
+        arguments.test_threads.get_or_insert_with(threads);
         let chosen = |trial: &&Trial| !arguments.is_filtered_out(trial);
         let names: Vec<String> =
             self.trials.iter().filter(chosen).map(|trial| trial.name().to_owned()).collect();
@@ -84,6 +85,11 @@ impl Suite {
         }
         conclusion.exit_code()
     }
+}
+
+/// Twice as many tests at once as there are processors, since they mostly wait for their servers.
+fn threads() -> usize {
+    2 * std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn servers_are_required() -> bool {
