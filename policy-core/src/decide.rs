@@ -160,7 +160,7 @@ impl<'a> Case<'a> {
             }
             _ => return Ok(Reason::Allowed),
         };
-        if wait.is_zero() || session.transaction.message_debited || self.facts.envelope.recipient.is_none() {
+        if wait.is_zero() || session.transaction.message_debited || self.facts.stage < Stage::Rcpt {
             return Ok(Reason::Allowed);
         }
         let question = Question {

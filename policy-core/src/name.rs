@@ -83,21 +83,20 @@ pub struct Mailbox {
 }
 
 impl Mailbox {
-    /// Reads `local@domain`, split at the last `@`, without angle brackets. `None` when the text is empty,
-    /// too long, or holds control characters; a domain that is no name at all leaves a bare local part.
+    /// Reads `local@domain`, split at the last `@`, without angle brackets. Without any `@`, `domain!local` and
+    /// `local%domain` name a domain as well, which Postfix and Sendmail deliver to by default. `None` when the text is empty. A
+    /// domain that is no name at all leaves a bare local part. A local part that is too long is cut, and a
+    /// control character in it becomes `?`: a mail server may well deliver to either, so a client that
+    /// writes one must not become nobody's.
     pub fn new(text: &str) -> Option<Self> {
-        if text.is_empty()
-            || text.len() > MAX_LOCAL_PART + 1 + MAX_DOMAIN
-            || text.chars().any(char::is_control)
-        {
+        if text.is_empty() {
             return None;
         }
-        let (local_part, domain) = match text.rsplit_once('@') {
-            Some((local_part, domain)) => (local_part, DomainName::new(domain)),
-            None => (text, None),
-        };
-        (local_part.len() <= MAX_LOCAL_PART)
-            .then(|| Self { local_part: CompactString::new(local_part), domain })
+        let (local_part, domain) = parts(text);
+        let domain = domain.and_then(DomainName::new);
+        let local_part = &local_part[..local_part.floor_char_boundary(MAX_LOCAL_PART)];
+        let printable = |c: char| if c.is_control() { '?' } else { c };
+        Some(Self { local_part: local_part.chars().map(printable).collect(), domain })
     }
 
     /// The local part in lower case, as every mail server of today compares it.
@@ -125,6 +124,14 @@ impl fmt::Debug for Mailbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "<{self}>")
     }
+}
+
+fn parts(text: &str) -> (&str, Option<&str>) {
+    let local_first = |(local_part, domain)| (local_part, Some(domain));
+    (text.rsplit_once('@').map(local_first))
+        .or_else(|| text.split_once('!').map(|(domain, local_part)| (local_part, Some(domain))))
+        .or_else(|| text.rsplit_once('%').map(local_first))
+        .unwrap_or((text, None))
 }
 
 /// The reverse-path of MAIL FROM.
@@ -191,7 +198,12 @@ mod tests {
         assert_eq!((m.local_part.as_str(), m.domain.unwrap().as_str()), ("a@b", "dest.example"));
         assert_eq!(Mailbox::new("postmaster").unwrap().domain, None);
         assert_eq!(Mailbox::new("a b=c@src.example").unwrap().to_string(), "a b=c@src.example");
-        assert_eq!(Mailbox::new("a\n@src.example"), None);
+        assert_eq!(Mailbox::new("a\n@src.example").unwrap().to_string(), "a?@src.example");
+        for old in ["Dest.example!a", "a%dest.example"] {
+            assert_eq!(Mailbox::new(old).unwrap().to_string(), "a@dest.example");
+        }
+        let long = Mailbox::new(&format!("a+{}@src.example", "é".repeat(300))).unwrap();
+        assert!(long.local_part.len() <= 256 && long.domain.is_some());
         assert_eq!(Sender::new(""), Some(Sender::Null));
     }
 }

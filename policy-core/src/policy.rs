@@ -157,10 +157,16 @@ impl FromIterator<(DomainName, Networks)> for Gateways {
 }
 
 impl Gateways {
-    /// Whether this client may not deliver to this recipient's domain.
+    /// Whether this client may not deliver to this recipient's domain. A recipient without a domain, which
+    /// nobody but postmaster may be (RFC 5321 section 2.3.5), gets one from the mail server, and that may be
+    /// any of these.
     pub fn refuse(&self, client: IpAddr, recipient: Option<&Mailbox>) -> bool {
-        let networks = recipient.and_then(|r| r.domain.as_ref()).and_then(|domain| self.0.get(domain));
-        networks.is_some_and(|networks| !networks.contains(client))
+        let Some(recipient) = recipient else { return false };
+        let outside = |networks: &Networks| !networks.contains(client);
+        match &recipient.domain {
+            Some(domain) => self.0.get(domain).is_some_and(outside),
+            None => recipient.folded_local_part() != "postmaster" && self.0.values().any(outside),
+        }
     }
 }
 
@@ -276,6 +282,8 @@ mod tests {
         assert!(!refuse("192.0.2.7", "a@bank.example"));
         assert!(!refuse("198.51.100.1", "a@dest.example"));
         assert!(!refuse("198.51.100.1", "postmaster"));
+        assert!(refuse("198.51.100.1", "a"), "the mail server may make it a@bank.example");
+        assert!(!refuse("192.0.2.7", "a"));
     }
 
     #[test]

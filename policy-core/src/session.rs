@@ -16,7 +16,7 @@ use crate::engine::{Event, FilterVerdict, Refusal};
 use crate::facts::{Facts, FrontEnd, SessionId, Stage, TransactionId};
 use crate::identity::{Identities, Key, Keyring};
 use crate::outcome::Outcome;
-use crate::policy::Policy;
+use crate::policy::{Exemption, Policy};
 use crate::table::{Table, Worth};
 use crate::time::Timestamp;
 use crate::verdict::{Action, Reason, Verdict};
@@ -29,6 +29,9 @@ const MAX_ANSWERS: usize = 128;
 /// A session is closed when nothing has been heard of it for this long (RFC 5321 section 4.5.3.2.7: five
 /// minutes between commands; ten for the end of data).
 const IDLE: Duration = Duration::from_secs(600);
+/// A session that Postfix's policy client alone sees is not taken for the same after this long: it may be
+/// several in a row from one port, and must not keep a policy, or a connection paid once, for ever.
+const LONGEST: Duration = Duration::from_secs(3600);
 /// Octets to reckon for one session with the answers it holds.
 const SESSION_BYTES: usize = 2048;
 
@@ -69,6 +72,7 @@ pub(crate) struct Transaction {
 pub(crate) struct Session {
     /// A session keeps the policy that it began with.
     pub(crate) policy: Arc<Policy>,
+    began: Timestamp,
     last_seen: Timestamp,
     front_ends: [bool; 2],
     /// Whether the connection has been debited.
@@ -103,13 +107,25 @@ impl Transaction {
     }
 
     /// Whether a verdict that let a recipient in holds for the whole message. A message for a spamtrap alone is
-    /// let in to its end, whatever the trap has just made of its sender's standing.
+    /// let in to its end, whatever the trap has just made of its sender's standing. A postmaster among other
+    /// recipients exempts nobody but himself.
     fn is_settled_by(&self, verdict: &Verdict) -> bool {
-        match verdict.reason {
-            Reason::Exempt(_) => true,
-            Reason::Spamtrap => !self.message_debited,
-            _ => false,
-        }
+        matches!(verdict.reason, Reason::Exempt(_) | Reason::Spamtrap) && !self.message_debited
+    }
+
+    /// Whether it goes to exempt recipients alone. Such mail pays nothing, so it must not earn anything
+    /// either: whoever writes to postmaster all day would be well known in the evening.
+    fn is_for_exempt_recipients(&self) -> bool {
+        let exempt = |verdict: &Verdict| verdict.reason == Reason::Exempt(Exemption::Recipient);
+        !self.message_debited && self.accepted > 0 && self.answers.iter().all(|(_, verdict)| exempt(verdict))
+    }
+
+    /// The verdict to remember for a recipient. Where the client hears of none, those alike share one, so that
+    /// what a session takes does not grow with its recipients.
+    fn shared(&self, verdict: &Arc<Verdict>, enforced: bool) -> Arc<Verdict> {
+        let alike = |known: &&Arc<Verdict>| known.reason.code() == verdict.reason.code();
+        let known = self.answers.iter().map(|(_, known)| known).find(alike).filter(|_| !enforced);
+        Arc::clone(known.unwrap_or(verdict))
     }
 
     fn answered(&self, recipient: u64) -> Option<&Arc<Verdict>> {
@@ -122,7 +138,7 @@ impl Transaction {
             return None;
         }
         let let_in = recipients.unwrap_or(self.accepted.saturating_sub(self.refused));
-        let recipients = if received { let_in } else { 0 };
+        let recipients = if received && !self.is_for_exempt_recipients() { let_in } else { 0 };
         let outcome = Outcome::Accepted { recipients, unknown: self.unknown };
         (recipients > 0 || self.unknown > 0).then(|| self.identities.clone().map(|i| (i, outcome)))?
     }
@@ -140,6 +156,7 @@ impl Session {
     fn new(policy: &Arc<Policy>, now: Timestamp) -> Self {
         Self {
             policy: Arc::clone(policy),
+            began: now,
             last_seen: now,
             front_ends: [false; 2],
             connection_debited: false,
@@ -150,10 +167,11 @@ impl Session {
     }
 
     /// Whether a question belongs to a session that came after this one from the same port: this one was
-    /// hung up, and its front end speaks of something new.
-    fn is_over(&self, facts: &Facts) -> bool {
+    /// hung up, or began long ago where nobody sees sessions end, and its front end speaks of something new.
+    fn is_over(&self, facts: &Facts, now: Timestamp) -> bool {
         let known = self.transaction.tokens[slot(facts.front_end)];
-        self.hung_up && self.front_ends[slot(facts.front_end)] && known != facts.transaction
+        let old = !self.front_ends[slot(FrontEnd::Milter)] && now.since(self.began) >= LONGEST;
+        (self.hung_up || old) && self.front_ends[slot(facts.front_end)] && known != facts.transaction
     }
 
     /// Enters a question: begins the transaction that it names. Returns what the one before amounts to.
@@ -212,7 +230,8 @@ impl Session {
         if facts.stage == Stage::Rcpt {
             transaction.accepted += u32::from(!enforced);
             if transaction.answers.len() < MAX_ANSWERS {
-                transaction.answers.push((recipient, Arc::clone(verdict)));
+                let shared = transaction.shared(verdict, enforced);
+                transaction.answers.push((recipient, shared));
             }
         }
         self.hung_up |= enforced && verdict.code == crate::answer::DeferCode::Closing;
@@ -234,6 +253,9 @@ impl Session {
     fn filtered(&mut self, filter: Option<&FilterVerdict>) -> Settled {
         let filter = filter?;
         if std::mem::replace(&mut self.transaction.filtered, true) {
+            return None;
+        }
+        if !filter.spam && self.transaction.is_for_exempt_recipients() {
             return None;
         }
         let outcome = if filter.spam { Outcome::FilteredSpam } else { Outcome::FilteredHam };
@@ -292,8 +314,9 @@ impl Sessions {
             now,
             || Session::new(policy, now),
             |session| {
-                if session.is_over(facts) {
-                    learn(session.transaction.settle(false, None));
+                if session.is_over(facts, now) {
+                    let received = !session.hung_up && session.transaction.presumed_received(sees_data);
+                    learn(session.transaction.settle(received, None));
                     *session = Session::new(policy, now);
                 }
                 learn(session.enter(facts, sees_data, now));

@@ -89,7 +89,8 @@ fn what_a_client_writes_stays_within_bounds() {
     assert_eq!(facts.client.helo.unwrap().len(), 254);
     assert_eq!(facts.client.authenticated.unwrap().len(), 254);
     assert_eq!(facts.message.queue_id.unwrap().len(), 254);
-    assert_eq!(facts.envelope.sender, None);
+    let Some(Sender::Mailbox(sender)) = facts.envelope.sender else { panic!("a long sender is one, too") };
+    assert_eq!((sender.local_part.len(), sender.domain.unwrap().as_str()), (256, "x"));
 }
 
 #[test]
