@@ -169,8 +169,9 @@ fn reach(kind: Kind, named: bool) -> ((f32, f32), f32) {
         Kind::ReverseName if named => ((0.5, 20.0), 0.7),
         Kind::ReverseName => ((0.05, 1.0), 0.4),
         Kind::Verified => ((0.5, 20.0), 1.0),
-        Kind::SenderInPrefix => ((0.0, 0.0), 0.7),
-        Kind::Helo | Kind::Claimed | Kind::Prefix | Kind::Internal => ((0.0, 0.0), 0.3),
+        Kind::SenderInPrefix | Kind::Helo | Kind::Claimed | Kind::Prefix | Kind::Internal => {
+            ((0.0, 0.0), 0.3)
+        }
     }
 }
 
@@ -202,7 +203,7 @@ impl Estimate {
         let own = child.slow.evidence();
         let evidence = match kind {
             // Anybody can write these: they inform, but never make a client known.
-            Kind::Helo | Kind::Claimed => own.min(1.0),
+            Kind::Helo | Kind::Claimed | Kind::SenderInPrefix => own.min(1.0),
             _ => own + (parent.slow.evidence() * leaning.0).min(leaning.1),
         };
         Self { kind, log_odds, evidence, weight: weight * confidence(evidence) }

@@ -138,3 +138,44 @@ fn a_client_that_keeps_its_port_does_not_keep_the_policy_for_ever() {
     assert!(ask(1, &strict, 5), "a session keeps the policy that it began with");
     assert!((2..20).any(|n| !ask(n, &strict, 5 * n)), "but not for ever");
 }
+
+/// The question of a host in the prefix of [`proper`], which sends as its neighbour does.
+fn neighbour(n: u64, last: u8, recipient: &str) -> Facts {
+    let mut facts = question(n, recipient);
+    let address: IpAddr = [192, 0, 2, last].into();
+    facts.client.address = address;
+    facts.session = SessionId::Tcp(SocketAddr::new(address, (n % 60_000 + 1024) as u16));
+    facts
+}
+
+fn word(state: &State, policy: &Policy, facts: &Facts) -> Word {
+    state.explain(policy, facts, T0).standing.word
+}
+
+#[test]
+fn a_neighbour_that_forges_the_sender_of_a_good_host_borrows_nothing() {
+    let (state, policy) = (state(), enforcing());
+    for n in 0..100 {
+        let identities =
+            decide(&policy, &state, &proper(n, "good@dest.example"), T0).verdict.identities.clone();
+        policy_core::learn(&state, &identities.unwrap(), policy_core::outcome::Outcome::ReportedHam, T0);
+    }
+    assert_eq!(word(&state, &policy, &proper(1000, "good@dest.example")), Word::High);
+    assert_eq!(word(&state, &policy, &neighbour(1001, 77, "good@dest.example")), Word::New);
+}
+
+#[test]
+fn neighbours_that_forge_the_sender_of_a_host_do_not_make_it_bad() {
+    let (state, policy) = (state(), enforcing());
+    for n in 0..20 {
+        let facts = neighbour(n, 100 + n as u8, "good@dest.example");
+        let identities = decide(&policy, &state, &facts, T0).verdict.identities.clone();
+        policy_core::learn(&state, &identities.unwrap(), policy_core::outcome::Outcome::Spamtrap, T0);
+    }
+    // A stranger in such company may have to wait once, but no more than a stranger.
+    let victim = proper(1000, "good@dest.example");
+    assert_eq!(word(&state, &policy, &victim), Word::New);
+    assert!(!lets_in(&state, &policy, &victim, T0));
+    let later = Facts { transaction: Some(TransactionId(1001)), ..victim };
+    assert!(lets_in(&state, &policy, &later, T0.after(Duration::from_secs(290))));
+}
