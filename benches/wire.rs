@@ -1,9 +1,9 @@
 //! Both protocols over their sockets, beside a server of the same shape that decides nothing.
 //!
-//! `policy`: questions at RCPT over persistent connections, one waiting for its answer at a time on each, as
-//! Postfix's policy clients do. `null` reads to the empty line and answers `DUNNO`; `parsed` is the real front
-//! end over an engine that accepts everything; `tempfail` is the daemon. Each question is a session of its own,
-//! of a thousand senders in turn.
+//! `policy`: whole sessions of one message, asked about at RCPT and at DATA as docs/postfix.md sets it up, over
+//! persistent connections, one question waiting for its answer at a time on each. `null` reads to the empty line
+//! and answers `DUNNO`; `parsed` is the real front end over an engine that accepts everything; `tempfail` is the
+//! daemon. Throughput is in questions; the senders are a thousand in turn.
 //!
 //! `milter`: whole sessions of one message, from connect to close. `null` is the real front end over an engine
 //! that accepts everything, since a milter server that reads nothing does not exist.
@@ -148,15 +148,19 @@ fn next() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// A request as Postfix 3.7 writes it.
-fn request() -> Vec<u8> {
+/// The two requests of one session, as Postfix 3.7 writes them.
+fn session_requests() -> [Vec<u8>; 2] {
     let n = next();
+    ["RCPT", "DATA"].map(|state| request(n, state))
+}
+
+fn request(n: u64, state: &str) -> Vec<u8> {
     let (sender, port) = (n % 1000, 1024 + n % 60_000);
     let (high, low) = (sender / 250, sender % 250 + 1);
     let host = format!("mail.corp{sender}.example");
     let address = format!("198.51.{high}.{low}");
     format!(
-        "request=smtpd_access_policy\nprotocol_state=RCPT\nprotocol_name=ESMTP\nclient_address={address}\n\
+        "request=smtpd_access_policy\nprotocol_state={state}\nprotocol_name=ESMTP\nclient_address={address}\n\
          client_name={host}\nclient_port={port}\nreverse_client_name={host}\nserver_address=127.0.0.1\n\
          server_port=25\nhelo_name={host}\nsender=news@corp{sender}.example\nrecipient=good@dest.example\n\
          recipient_count=0\nqueue_id=\ninstance={n:x}.6b01e2d2.2484d.0\nsize=1234\netrn_domain=\nstress=\n\
@@ -169,7 +173,7 @@ fn request() -> Vec<u8> {
 
 fn policy(criterion: &mut Criterion, runtime: &Runtime, servers: &Servers, connections: u64) {
     let mut group = criterion.benchmark_group(format!("policy/{connections}"));
-    group.throughput(Throughput::Elements(connections));
+    group.throughput(Throughput::Elements(2 * connections));
     for (name, place) in &servers.policy {
         group.bench_function(*name, |bencher| {
             bencher.iter_custom(|count| match runtime.block_on(asked(place, connections, count)) {
@@ -181,12 +185,12 @@ fn policy(criterion: &mut Criterion, runtime: &Runtime, servers: &Servers, conne
     group.finish();
 }
 
-/// The time that `count` questions take on each of some connections at once.
+/// The time that `count` sessions take on each of some connections at once.
 async fn asked(place: &Place, connections: u64, count: u64) -> Result<Duration, Failure> {
     let mut clients = JoinSet::new();
     let begin = Arc::new(tokio::sync::Barrier::new(connections as usize + 1));
     for _ in 0..connections {
-        let requests: Vec<Vec<u8>> = (0..count).map(|_| request()).collect();
+        let requests: Vec<Vec<u8>> = (0..count).flat_map(|_| session_requests()).collect();
         let (begin, place) = (Arc::clone(&begin), place.clone());
         clients.spawn(async move {
             match place {
