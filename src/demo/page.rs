@@ -7,8 +7,10 @@ use policy_core::verdict::{Action, Reason, in_words};
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
-/// How many columns prose takes.
+/// How many columns text takes.
 const WIDTH: usize = 100;
+/// Columns before a verdict's text: when, through which protocol, on whom.
+const MARGIN: usize = 41;
 
 /// Standard output, coloured when it is a terminal and nobody has asked for none (no-color.org).
 #[derive(Debug)]
@@ -38,18 +40,7 @@ impl Page {
 
     /// Prose, wrapped.
     pub(super) fn prose(&self, text: &str) -> io::Result<()> {
-        let mut line = String::new();
-        for word in text.split_whitespace() {
-            if !line.is_empty() && line.len() + 1 + word.len() > WIDTH {
-                self.line(&line)?;
-                line.clear();
-            }
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
-        }
-        self.line(&line)
+        wrapped(text, WIDTH).iter().try_for_each(|line| self.line(line))
     }
 
     /// Text as it stands.
@@ -66,9 +57,31 @@ impl Page {
             Action::Defer => Style::new().yellow(),
         };
         let client = record.facts.client.address;
-        self.line(&format!("  {clock}  {over:<6}  {client:<15}  {}", self.paint(said, style)))?;
-        self.line(&self.paint(&format!("{:33}{}", "", why(record)), Style::new().dimmed()))
+        let mut margin = format!("  {clock}  {over:<6}  {client:<15}");
+        let texts = [(said.to_owned(), style), (why(record), Style::new().dimmed())];
+        for (text, style) in texts {
+            for line in wrapped(&text, WIDTH - MARGIN) {
+                self.line(&format!("{margin:<MARGIN$}{}", self.paint(&line, style)))?;
+                margin.clear();
+            }
+        }
+        Ok(())
     }
+}
+
+/// The text in lines of at most `width`, broken between words.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.len() + 1 + word.len() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 /// The reason in plain words.
