@@ -63,7 +63,7 @@ pub fn decide(policy: &Arc<Policy>, state: &State, facts: &Facts, now: Timestamp
         let verdict = Arc::new(judge(&policy, state, session, facts, now));
         let reply = verdict.reply(&policy, &facts.client);
         let standing = session.standing_verdict(facts, &verdict);
-        session.note(facts, recipient, &verdict, reply != Reply::Accept);
+        let verdict = session.note(facts, recipient, verdict, reply != Reply::Accept);
         let first = standing.is_none();
         Decision { verdict: standing.unwrap_or(verdict), reply, first }
     })

@@ -120,8 +120,8 @@ impl Transaction {
         !self.message_debited && self.accepted > 0 && self.answers.iter().all(|(_, verdict)| exempt(verdict))
     }
 
-    /// The verdict to remember for a recipient. Where the client hears of none, those alike share one, so that
-    /// what a session takes does not grow with its recipients.
+    /// The verdict to give and remember for a recipient. Where the client hears of none, those alike share the
+    /// first one, id and all, so that what a session takes does not grow with its recipients.
     fn shared(&self, verdict: &Arc<Verdict>, enforced: bool) -> Arc<Verdict> {
         let alike = |known: &&Arc<Verdict>| known.reason.code() == verdict.reason.code();
         let known = self.answers.iter().map(|(_, known)| known).find(alike).filter(|_| !enforced);
@@ -218,23 +218,31 @@ impl Session {
         self.transaction.accepting.clone().filter(|_| repeats)
     }
 
-    /// Notes an answer; `enforced` when the mail server is told of a deferral.
-    pub(crate) fn note(&mut self, facts: &Facts, recipient: u64, verdict: &Arc<Verdict>, enforced: bool) {
+    /// Notes an answer, and returns the one to give; `enforced` when the mail server is told of a deferral.
+    pub(crate) fn note(
+        &mut self,
+        facts: &Facts,
+        recipient: u64,
+        verdict: Arc<Verdict>,
+        enforced: bool,
+    ) -> Arc<Verdict> {
+        self.hung_up |= enforced && verdict.code == crate::answer::DeferCode::Closing;
         let transaction = &mut self.transaction;
         if let Some(identities) = &verdict.identities {
             transaction.identities = Some(Arc::clone(identities));
         }
+        let at_rcpt = facts.stage == Stage::Rcpt;
+        let verdict = if at_rcpt { transaction.shared(&verdict, enforced) } else { verdict };
         if verdict.action == Action::Accept {
-            transaction.accepting = Some(Arc::clone(verdict));
+            transaction.accepting = Some(Arc::clone(&verdict));
         }
-        if facts.stage == Stage::Rcpt {
+        if at_rcpt {
             transaction.accepted += u32::from(!enforced);
             if transaction.answers.len() < MAX_ANSWERS {
-                let shared = transaction.shared(verdict, enforced);
-                transaction.answers.push((recipient, shared));
+                transaction.answers.push((recipient, Arc::clone(&verdict)));
             }
         }
-        self.hung_up |= enforced && verdict.code == crate::answer::DeferCode::Closing;
+        verdict
     }
 
     fn refused(&mut self, refusal: Refusal) {
