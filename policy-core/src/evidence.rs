@@ -13,8 +13,11 @@ use serde::{Deserialize, Serialize};
 
 /// Half-life of the fast memory in seconds: six hours.
 pub const FAST_HALF_LIFE: f64 = 6.0 * 3600.0;
-/// Half-life of the slow memory in seconds: ten days.
-pub const SLOW_HALF_LIFE: f64 = 10.0 * 86_400.0;
+/// Half-life of the slow memory in seconds: thirty days. Ten days forget a sender that writes once a month;
+/// what turns within hours is the fast memory's to say.
+pub const SLOW_HALF_LIFE: f64 = 30.0 * 86_400.0;
+/// Half-life of the volume of earlier days in seconds: ten days.
+pub const VOLUME_HALF_LIFE: f64 = 10.0 * 86_400.0;
 /// Half-lives a landmark may lie behind before sums are brought to a new one; 2^64 is far from overflow.
 const MAX_LAG: f64 = 64.0;
 
@@ -60,8 +63,8 @@ impl Tally {
 
 /// What is remembered of one identity: 32 octets.
 ///
-/// Volume is kept by the day (UTC): today's messages, and the most of any day before, which fades with the
-/// slow half-life. Today does not count towards what a sender may send today, so a burst cannot widen its
+/// Volume is kept by the day (UTC): today's messages, and the most of any day before, which fades with a
+/// half-life of its own. Today does not count towards what a sender may send today, so a burst cannot widen its
 /// own allowance.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
@@ -101,7 +104,7 @@ fn day_of(at: Timestamp) -> u16 {
 
 /// What is left of a number after some days.
 fn faded(number: f32, days: u16) -> f32 {
-    (f64::from(number) * (-f64::from(days) * 86_400.0 / SLOW_HALF_LIFE).exp2()) as f32
+    (f64::from(number) * (-f64::from(days) * 86_400.0 / VOLUME_HALF_LIFE).exp2()) as f32
 }
 
 impl Record {
@@ -220,7 +223,7 @@ mod tests {
         record.add(bad(8.0), at(0));
         let fast = record.read(at(6 * 3600));
         assert!((fast.fast.bad - 4.0).abs() < 1e-4);
-        let slow = record.read(at(10 * 86_400));
+        let slow = record.read(at(30 * 86_400));
         assert!((slow.slow.bad - 4.0).abs() < 1e-4);
     }
 

@@ -111,6 +111,7 @@ impl fmt::Display for Explanation {
             let what = match c.source {
                 Source::Trait(value) => value.words(),
                 Source::Chain(kind) => kind.word(),
+                Source::Base => "the mail of this server in general",
             };
             let side = if c.log_odds > 0.0 { "against it" } else { "for it" };
             writeln!(

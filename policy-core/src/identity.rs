@@ -16,8 +16,9 @@ use std::net::IpAddr;
 
 /// Most verified domains of one message that are looked at.
 const MAX_VERIFIED: usize = 3;
-/// Chains of one message: network, reverse name, HELO, claim, sender in prefix, and the verified ones.
-const MAX_CHAINS: usize = 5 + MAX_VERIFIED;
+/// Chains of one message: address, network, reverse name, HELO, claim, sender in prefix, signature, and the
+/// verified ones.
+pub(crate) const MAX_CHAINS: usize = 7 + MAX_VERIFIED;
 
 /// What a key stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -37,6 +38,10 @@ pub enum Kind {
     Claimed = 6,
     /// A claimed sender domain seen from one prefix.
     SenderInPrefix = 7,
+    /// An IPv4 /16 or an IPv6 /32: what one network operator has.
+    Network = 8,
+    /// The organisational domain of a signature that nothing verified.
+    Signed = 9,
     /// Entries that are not identities: SMTP sessions and deferrals.
     Internal = 15,
 }
@@ -52,6 +57,8 @@ impl Kind {
             Self::Verified => "verified domain",
             Self::Claimed => "claimed sender domain",
             Self::SenderInPrefix => "sender domain from this prefix",
+            Self::Network => "network",
+            Self::Signed => "signature's domain",
             Self::Internal => "internal",
         }
     }
@@ -93,6 +100,14 @@ impl Key {
         match address.to_canonical() {
             IpAddr::V4(v4) => Self::tagged(Kind::Address, 4, u64::from(v4.to_bits())),
             IpAddr::V6(v6) => Self::tagged(Kind::Address, 6, (v6.to_bits() >> 64) as u64),
+        }
+    }
+
+    /// The key of the network around an address: IPv4 /16, IPv6 /32.
+    pub fn network(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(v4) => Self::tagged(Kind::Network, 4, u64::from(v4.to_bits() >> 16)),
+            IpAddr::V6(v6) => Self::tagged(Kind::Network, 6, (v6.to_bits() >> 96) as u64),
         }
     }
 
@@ -204,10 +219,12 @@ impl Identities {
             specific: Key::address(address),
             general: Some(Key::prefix(address)),
         });
+        chains.push(Chain { kind: Kind::Network, specific: Key::network(address), general: None });
         chains.extend(facts.client.name.as_ref().map(|name| names(keyring, Kind::ReverseName, name)));
         chains.extend(helo(facts).map(|helo| names(keyring, Kind::Helo, &helo)));
         verified(facts).for_each(|domain| chains.push(names(keyring, Kind::Verified, domain)));
         claims(facts, keyring, &mut chains);
+        chains.extend(signed(facts, keyring));
         let group = group(&chains, traits.reverse_name);
         let sender = facts.envelope.sender.as_ref().and_then(|sender| sender.domain());
         let sender = sender.map_or("", organisational_or_whole);
@@ -277,6 +294,14 @@ fn claims(facts: &Facts, keyring: &Keyring, chains: &mut ArrayVec<Chain, MAX_CHA
     chains.push(alone(Kind::Claimed, keyring.named(Kind::Claimed, sender)));
     let pair = keyring.sender_in_prefix(sender, facts.client.address);
     chains.push(alone(Kind::SenderInPrefix, pair));
+}
+
+/// The signature's domain as a claim, unless it is verified.
+fn signed(facts: &Facts, keyring: &Keyring) -> Option<Chain> {
+    let domain = organisational_or_whole(facts.message.signed.as_ref()?);
+    let verified = verified(facts).any(|v| organisational_or_whole(v) == domain);
+    let specific = keyring.named(Kind::Signed, domain);
+    (!verified).then_some(Chain { kind: Kind::Signed, specific, general: None })
 }
 
 /// What a retry from a sister host is known by. A generic reverse name belongs to an access network or a

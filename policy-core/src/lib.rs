@@ -13,10 +13,12 @@ pub mod engine;
 pub mod evidence;
 mod explain;
 pub mod facts;
+mod features;
 #[cfg(test)]
 mod fixtures;
 pub mod identity;
 mod ledger;
+mod model;
 pub mod name;
 pub mod networks;
 pub mod outcome;
@@ -29,7 +31,9 @@ mod state;
 mod table;
 pub mod time;
 pub mod verdict;
+pub mod weights;
 
 pub use decide::{Decision, decide, learn, report};
 pub use explain::{Explanation, KeyExplanation};
+pub use model::ModelHealth;
 pub use state::{MemoryShare, State, Usage};

@@ -31,6 +31,16 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Whether it says that a message was spam. Acceptance does not, nor does what became of a deferral, which
+    /// is this engine's own doing.
+    pub fn label(self) -> Option<bool> {
+        match self {
+            Self::FilteredHam | Self::ReportedHam => Some(false),
+            Self::FilteredSpam | Self::ReportedSpam | Self::Spamtrap => Some(true),
+            Self::Accepted { .. } | Self::RetriedAsAsked | Self::RetryStorm | Self::NeverReturned => None,
+        }
+    }
+
     /// The weight of this outcome. One good message that a person vouched for weighs 1.
     ///
     /// Sources: acceptance alone says little (a filter sees more), so four accepted messages weigh one

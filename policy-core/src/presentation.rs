@@ -1,7 +1,7 @@
 //! Traits: how a client presents itself. A trait is an identity with few values, whose reputation is
 //! learned from this server's own mail; no trait alone decides anything.
 
-use crate::facts::{Client, Facts};
+use crate::facts::{Client, Facts, Stage};
 use crate::name::{DomainName, Sender};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -135,6 +135,114 @@ trait_values! {
     }
 }
 
+trait_values! {
+    /// What a name looks like, as far as the name alone shows.
+    Shape {
+        /// There is none, or it is no domain name.
+        Absent => "absent",
+        /// Made of the client's address, or with an access network's words in it.
+        Generic => "made of the address or of an access network's words",
+        /// Its first label is a word that mail servers are called by.
+        MailLike => "like a mail server's",
+        /// Not more than an organisational domain.
+        Bare => "an organisational domain by itself",
+        /// Its first label has many digits or is very long.
+        Random => "with a first label like chance made it",
+        /// Anything else.
+        Other => "unremarkable",
+    }
+}
+
+trait_values! {
+    /// The declared or measured size.
+    Size {
+        /// Not declared.
+        Unknown => "size unknown",
+        /// Below 1 KiB.
+        Tiny => "less than 1 KiB",
+        /// Below 2 KiB.
+        Small => "1 to 2 KiB",
+        /// Below 4 KiB.
+        Medium => "2 to 4 KiB",
+        /// Below 8 KiB.
+        Sizable => "4 to 8 KiB",
+        /// Below 16 KiB.
+        Large => "8 to 16 KiB",
+        /// Below 64 KiB.
+        Larger => "16 to 64 KiB",
+        /// More.
+        Huge => "64 KiB or more",
+    }
+}
+
+trait_values! {
+    /// A signature's domain, which nobody need have verified.
+    Signature {
+        /// Before the end of the message.
+        Unknown => "signature unknown",
+        /// None.
+        Absent => "no signature",
+        /// Of the sender's organisational domain.
+        OfSender => "a signature of the sender's domain",
+        /// Of another domain.
+        OfOther => "a signature of another domain than the sender's",
+    }
+}
+
+trait_values! {
+    /// How many recipients the message has so far.
+    Crowd {
+        /// Not known.
+        Unknown => "recipients unknown",
+        /// The first.
+        One => "one recipient",
+        /// Two to four.
+        Few => "two to four recipients",
+        /// Five or more.
+        Many => "five recipients or more",
+    }
+}
+
+trait_values! {
+    /// How many labels a host's name has: the reverse name's, or without one the HELO name's.
+    Labels {
+        /// No name.
+        None => "no host name",
+        /// One.
+        One => "a host name of one label",
+        /// Two.
+        Two => "a host name of two labels",
+        /// Three.
+        Three => "a host name of three labels",
+        /// Four.
+        Four => "a host name of four labels",
+        /// Five or more.
+        Many => "a host name of five labels or more",
+    }
+}
+
+/// Places for top-level domains; two that share a place share its evidence.
+const TOP_LEVELS: u16 = 128;
+
+/// A top-level domain, folded into a few places; `0` stands for none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TopLevel(u8);
+
+impl TopLevel {
+    fn of(name: Option<&DomainName>) -> Self {
+        let Some(label) = name.and_then(|name| name.as_str().rsplit_once('.')).map(|(_, label)| label) else {
+            return Self(0);
+        };
+        if label.ends_with(']') || label.bytes().all(|b| b.is_ascii_digit()) {
+            return Self(0);
+        }
+        // FNV-1a: a place that anybody can compute is no harm, since anybody can choose the name itself.
+        let hash =
+            label.bytes().fold(0x811c_9dc5_u32, |hash, b| (hash ^ u32::from(b)).wrapping_mul(0x0100_0193));
+        Self((1 + hash % u32::from(TOP_LEVELS - 1)) as u8)
+    }
+}
+
 /// The traits of one client and message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TraitSet {
@@ -148,9 +256,35 @@ pub struct TraitSet {
     pub tls: Tls,
     /// The reverse name's first label.
     pub first_label: FirstLabel,
+    /// The HELO name's shape.
+    pub helo_shape: Shape,
+    /// The sender domain's shape.
+    pub sender_shape: Shape,
+    /// The message's size.
+    pub size: Size,
+    /// Its signature.
+    pub signature: Signature,
+    /// Its recipients.
+    pub crowd: Crowd,
+    /// Labels of the host's name.
+    pub labels: Labels,
+    /// Top-level domains of the reverse name, the HELO name and the sender.
+    pub top_levels: [TopLevel; 3],
 }
 
-/// One trait with its value, as an entry of the trait table.
+/// Whose top-level domain it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Whose {
+    /// The reverse name's.
+    ReverseName,
+    /// The HELO name's.
+    Helo,
+    /// The sender's.
+    Sender,
+}
+
+/// One trait with its value, as an entry of the trait table. Crosses of two classes are traits of their
+/// own: a HELO name unlike the reverse name says less of a host that has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Trait {
     /// See [`ReverseName`].
@@ -163,29 +297,88 @@ pub enum Trait {
     Tls(Tls),
     /// See [`FirstLabel`].
     FirstLabel(FirstLabel),
+    /// The [`Shape`] of the HELO name.
+    HeloShape(Shape),
+    /// The [`Shape`] of the sender's domain.
+    SenderShape(Shape),
+    /// See [`Size`].
+    Size(Size),
+    /// See [`Signature`].
+    Signature(Signature),
+    /// See [`Crowd`].
+    Crowd(Crowd),
+    /// See [`Labels`].
+    Labels(Labels),
+    /// Reverse name and HELO name together.
+    HostCross(ReverseName, HeloName),
+    /// HELO name's shape and sender's fit together.
+    SenderCross(Shape, SenderFit),
+    /// See [`TopLevel`].
+    TopLevel(Whose, TopLevel),
 }
+
+/// Where each trait's values begin in the trait table.
+const STARTS: [usize; TraitSet::COUNT + 1] = {
+    let sizes = [
+        ReverseName::ALL.len(),
+        HeloName::ALL.len(),
+        SenderFit::ALL.len(),
+        Tls::ALL.len(),
+        FirstLabel::ALL.len(),
+        Shape::ALL.len(),
+        Shape::ALL.len(),
+        Size::ALL.len(),
+        Signature::ALL.len(),
+        Crowd::ALL.len(),
+        Labels::ALL.len(),
+        ReverseName::ALL.len() * HeloName::ALL.len(),
+        Shape::ALL.len() * SenderFit::ALL.len(),
+        TOP_LEVELS as usize,
+        TOP_LEVELS as usize,
+        TOP_LEVELS as usize,
+    ];
+    let mut starts = [0; TraitSet::COUNT + 1];
+    let mut i = 0;
+    while i < TraitSet::COUNT {
+        starts[i + 1] = starts[i] + sizes[i];
+        i += 1;
+    }
+    starts
+};
 
 impl Trait {
     /// How many entries the trait table has.
-    pub const COUNT: usize = ReverseName::ALL.len()
-        + HeloName::ALL.len()
-        + SenderFit::ALL.len()
-        + Tls::ALL.len()
-        + FirstLabel::ALL.len();
+    pub const COUNT: usize = STARTS[TraitSet::COUNT];
+
+    /// Which of the traits it is, below [`TraitSet::COUNT`], and which of its values.
+    pub const fn place(self) -> (usize, usize) {
+        match self {
+            Self::ReverseName(value) => (0, value as usize),
+            Self::Helo(value) => (1, value as usize),
+            Self::Sender(value) => (2, value as usize),
+            Self::Tls(value) => (3, value as usize),
+            Self::FirstLabel(value) => (4, value as usize),
+            Self::HeloShape(value) => (5, value as usize),
+            Self::SenderShape(value) => (6, value as usize),
+            Self::Size(value) => (7, value as usize),
+            Self::Signature(value) => (8, value as usize),
+            Self::Crowd(value) => (9, value as usize),
+            Self::Labels(value) => (10, value as usize),
+            Self::HostCross(name, helo) => (11, name as usize * HeloName::ALL.len() + helo as usize),
+            Self::SenderCross(helo, fit) => (12, helo as usize * SenderFit::ALL.len() + fit as usize),
+            Self::TopLevel(whose, TopLevel(place)) => (13 + whose as usize, place as usize),
+        }
+    }
 
     /// The entry's place in the table, below [`Trait::COUNT`].
     pub const fn index(self) -> usize {
-        const HELO: usize = ReverseName::ALL.len();
-        const SENDER: usize = HELO + HeloName::ALL.len();
-        const TLS: usize = SENDER + SenderFit::ALL.len();
-        const FIRST_LABEL: usize = TLS + Tls::ALL.len();
-        match self {
-            Self::ReverseName(value) => value as usize,
-            Self::Helo(value) => HELO + value as usize,
-            Self::Sender(value) => SENDER + value as usize,
-            Self::Tls(value) => TLS + value as usize,
-            Self::FirstLabel(value) => FIRST_LABEL + value as usize,
-        }
+        let (which, value) = self.place();
+        STARTS[which] + value
+    }
+
+    /// Where the values of one of the traits begin in the table; its end for [`TraitSet::COUNT`].
+    pub const fn start_of(which: usize) -> usize {
+        STARTS[which]
     }
 
     /// The trait in words.
@@ -196,37 +389,132 @@ impl Trait {
             Self::Sender(value) => value.words(),
             Self::Tls(value) => value.words(),
             Self::FirstLabel(value) => value.words(),
+            Self::HeloShape(Shape::Generic) => "a HELO name made of the address",
+            Self::HeloShape(Shape::MailLike) => "a HELO name like a mail server's",
+            Self::HeloShape(_) => "the HELO name's shape",
+            Self::SenderShape(_) => "the sender domain's shape",
+            Self::Size(_) => "the size",
+            Self::Signature(value) => value.words(),
+            Self::Crowd(value) => value.words(),
+            Self::Labels(value) => value.words(),
+            Self::HostCross(..) => "reverse name and HELO name together",
+            Self::SenderCross(..) => "HELO name and sender together",
+            Self::TopLevel(Whose::ReverseName, _) => "the reverse name's top-level domain",
+            Self::TopLevel(Whose::Helo, _) => "the HELO name's top-level domain",
+            Self::TopLevel(Whose::Sender, _) => "the sender's top-level domain",
         }
     }
 }
 
 impl TraitSet {
+    /// How many traits a message has.
+    pub const COUNT: usize = 16;
+
     /// The traits of `facts`.
     pub fn of(facts: &Facts) -> Self {
-        let reverse_name = reverse_name(&facts.client);
+        let client = &facts.client;
+        let helo = client.helo.as_ref().and_then(|helo| DomainName::new(helo));
+        let sender = facts.envelope.sender.as_ref().and_then(|sender| sender.domain());
+        let host = client.name.as_ref().or(client.reverse_name.as_ref());
         Self {
-            reverse_name,
-            helo: helo_name(&facts.client),
+            reverse_name: reverse_name(client),
+            helo: helo_name(client),
             sender: sender_fit(facts),
-            tls: match facts.client.tls {
+            tls: match client.tls {
                 None => Tls::Unknown,
                 Some(false) => Tls::Plain,
                 Some(true) => Tls::Encrypted,
             },
-            first_label: first_label(&facts.client),
+            first_label: first_label(client),
+            helo_shape: shape(helo.as_ref(), client.address),
+            sender_shape: shape(sender, client.address),
+            size: size(facts.message.size),
+            signature: signature(facts),
+            crowd: match facts.envelope.accepted_recipients {
+                None => Crowd::Unknown,
+                Some(0) => Crowd::One,
+                Some(1..=3) => Crowd::Few,
+                Some(_) => Crowd::Many,
+            },
+            labels: labels(host.or(helo.as_ref())),
+            top_levels: [host, helo.as_ref(), sender].map(TopLevel::of),
         }
     }
 
-    /// Its entries.
-    pub fn iter(&self) -> impl Iterator<Item = Trait> {
+    /// Its entries, in the order of [`Trait::place`].
+    pub fn entries(&self) -> [Trait; Self::COUNT] {
         [
             Trait::ReverseName(self.reverse_name),
             Trait::Helo(self.helo),
             Trait::Sender(self.sender),
             Trait::Tls(self.tls),
             Trait::FirstLabel(self.first_label),
+            Trait::HeloShape(self.helo_shape),
+            Trait::SenderShape(self.sender_shape),
+            Trait::Size(self.size),
+            Trait::Signature(self.signature),
+            Trait::Crowd(self.crowd),
+            Trait::Labels(self.labels),
+            Trait::HostCross(self.reverse_name, self.helo),
+            Trait::SenderCross(self.helo_shape, self.sender),
+            Trait::TopLevel(Whose::ReverseName, self.top_levels[0]),
+            Trait::TopLevel(Whose::Helo, self.top_levels[1]),
+            Trait::TopLevel(Whose::Sender, self.top_levels[2]),
         ]
-        .into_iter()
+    }
+}
+
+fn shape(name: Option<&DomainName>, address: IpAddr) -> Shape {
+    let Some(name) = name.filter(|name| name.as_str().contains('.') && !name.as_str().starts_with('['))
+    else {
+        return Shape::Absent;
+    };
+    let first = name.as_str().split('.').next().unwrap_or_default();
+    let digits = first.bytes().filter(u8::is_ascii_digit).count();
+    if is_generic(name, address) {
+        Shape::Generic
+    } else if is_mail_like(name) {
+        Shape::MailLike
+    } else if digits >= 4 || first.len() >= 18 {
+        Shape::Random
+    } else if name.organisational() == Some(name.as_str()) {
+        Shape::Bare
+    } else {
+        Shape::Other
+    }
+}
+
+fn size(octets: Option<u64>) -> Size {
+    let Some(octets) = octets else { return Size::Unknown };
+    match octets >> 10 {
+        0 => Size::Tiny,
+        1 => Size::Small,
+        2..=3 => Size::Medium,
+        4..=7 => Size::Sizable,
+        8..=15 => Size::Large,
+        16..=63 => Size::Larger,
+        _ => Size::Huge,
+    }
+}
+
+fn signature(facts: &Facts) -> Signature {
+    let Some(domain) = &facts.message.signed else {
+        let over = facts.stage >= Stage::EndOfMessage;
+        return if over { Signature::Absent } else { Signature::Unknown };
+    };
+    let sender = facts.envelope.sender.as_ref().and_then(|sender| sender.domain());
+    let own = sender.is_some_and(|sender| sender == domain || same_organisation(sender, domain));
+    if own { Signature::OfSender } else { Signature::OfOther }
+}
+
+fn labels(name: Option<&DomainName>) -> Labels {
+    let Some(name) = name.filter(|name| !name.as_str().starts_with('[')) else { return Labels::None };
+    match name.as_str().split('.').count() {
+        1 => Labels::One,
+        2 => Labels::Two,
+        3 => Labels::Three,
+        4 => Labels::Four,
+        _ => Labels::Many,
     }
 }
 
@@ -318,10 +606,16 @@ fn sender_fit(facts: &Facts) -> SenderFit {
 }
 
 fn first_label(client: &Client) -> FirstLabel {
-    let Some(name) = &client.name else { return FirstLabel::Absent };
+    match &client.name {
+        None => FirstLabel::Absent,
+        Some(name) if is_mail_like(name) => FirstLabel::MailLike,
+        Some(_) => FirstLabel::Other,
+    }
+}
+
+fn is_mail_like(name: &DomainName) -> bool {
     let label = name.as_str().split(['.', '-']).next().unwrap_or_default();
-    let word = label.trim_end_matches(|c: char| c.is_ascii_digit());
-    if MAIL_WORDS.contains(&word) { FirstLabel::MailLike } else { FirstLabel::Other }
+    MAIL_WORDS.contains(&label.trim_end_matches(|c: char| c.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -366,6 +660,19 @@ mod tests {
         places.extend(SenderFit::ALL.iter().map(|&v| Trait::Sender(v).index()));
         places.extend(Tls::ALL.iter().map(|&v| Trait::Tls(v).index()));
         places.extend(FirstLabel::ALL.iter().map(|&v| Trait::FirstLabel(v).index()));
+        places.extend(Shape::ALL.iter().map(|&v| Trait::HeloShape(v).index()));
+        places.extend(Shape::ALL.iter().map(|&v| Trait::SenderShape(v).index()));
+        places.extend(Size::ALL.iter().map(|&v| Trait::Size(v).index()));
+        places.extend(Signature::ALL.iter().map(|&v| Trait::Signature(v).index()));
+        places.extend(Crowd::ALL.iter().map(|&v| Trait::Crowd(v).index()));
+        places.extend(Labels::ALL.iter().map(|&v| Trait::Labels(v).index()));
+        let helos = |name| HeloName::ALL.iter().map(move |&helo| Trait::HostCross(name, helo).index());
+        places.extend(ReverseName::ALL.iter().flat_map(|&name| helos(name)));
+        let fits = |shape| SenderFit::ALL.iter().map(move |&fit| Trait::SenderCross(shape, fit).index());
+        places.extend(Shape::ALL.iter().flat_map(|&shape| fits(shape)));
+        for whose in [Whose::ReverseName, Whose::Helo, Whose::Sender] {
+            places.extend((0..TOP_LEVELS as u8).map(|n| Trait::TopLevel(whose, TopLevel(n)).index()));
+        }
         assert_eq!(places, (0..Trait::COUNT).collect::<Vec<_>>());
     }
 

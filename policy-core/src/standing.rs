@@ -8,27 +8,17 @@
 //! The standing keeps its uncertainty: the word is Bad only when even the optimistic end of the range is
 //! bad, and High only when even the pessimistic end is good.
 
-use crate::evidence::{Reading, Tally};
-use crate::identity::{Chain, Identities, Key, Kind};
+use crate::facts::Facts;
+use crate::features::{COUNT, CROSSES, Features, PER_CHAIN, SLOTS, STRANGER, TRAITS, View, sigmoid};
+use crate::identity::{Identities, Kind};
 use crate::ledger::Ledger;
-use crate::presentation::{FirstLabel, HeloName, ReverseName, SenderFit, Tls, Trait};
+use crate::presentation::{ReverseName, Trait, TraitSet};
+use crate::state::State;
 use crate::time::Timestamp;
 use arrayvec::ArrayVec;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Strength of the prior that a child takes from its parent, in messages.
-const K_CHILD: f32 = 4.0;
-/// Strength of the prior that a parent takes from the middle: a wider key needs more evidence.
-const K_PARENT: f32 = 8.0;
-/// Messages that the evidence behind a trait value's prior is worth.
-const K_TRAIT: f64 = 200.0;
-/// How much of a trait's log-odds counts: traits are correlated with each other.
-const TRAIT_SCALE: f32 = 0.6;
-/// The farthest that traits together move the log-odds.
-const TRAIT_LIMIT: f32 = 3.0;
-/// The traits' weight in the average while nothing else is known.
-const TRAIT_WEIGHT: f32 = 0.5;
 /// Range of the log-odds of a standing without evidence (one standard deviation).
 const SPREAD: f32 = 2.0;
 /// Standard deviations from the middle to the 5 % and 95 % quantiles.
@@ -40,7 +30,7 @@ const HIGH_AT_MOST: f32 = 0.15;
 /// At least this chance of spam at the optimistic end makes Bad.
 const BAD_AT_LEAST: f32 = 0.75;
 /// Most contributions: one for each trait and chain.
-const MAX_CONTRIBUTIONS: usize = 16;
+const MAX_CONTRIBUTIONS: usize = 1 + SLOTS.len() + TraitSet::COUNT;
 
 /// The standing in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -84,6 +74,8 @@ pub enum Source {
     Trait(Trait),
     /// A chain of identities.
     Chain(Kind),
+    /// What holds for every message here: the server's own share of spam.
+    Base,
 }
 
 /// One term of the standing.
@@ -116,111 +108,83 @@ pub struct Standing {
     pub contributions: ArrayVec<Contribution, MAX_CONTRIBUTIONS>,
 }
 
-/// What one chain says.
-struct Estimate {
-    kind: Kind,
-    log_odds: f32,
-    /// Evidence for the purpose of confidence; the parent's counts for little.
-    evidence: f32,
-    weight: f32,
-}
-
 impl Ledger {
     /// The standing of `identities` now.
     pub(crate) fn standing(&self, identities: &Identities, now: Timestamp) -> Standing {
-        let named = identities.traits.reverse_name == ReverseName::Named;
-        let estimates: ArrayVec<Estimate, 8> =
-            identities.chains.iter().map(|chain| self.estimate(chain, named, now)).collect();
-        let known = estimates.iter().map(|e| e.evidence).fold(0.0, f32::max);
-        let trait_weight = TRAIT_WEIGHT * (1.0 - confidence(known));
-        let total = trait_weight + estimates.iter().map(|e| e.weight).sum::<f32>();
-        let mut contributions: ArrayVec<Contribution, MAX_CONTRIBUTIONS> =
-            identities.traits.iter().map(|value| self.trait_contribution(value, now)).collect();
-        let presented = contributions.iter().map(|c| c.log_odds).sum::<f32>().abs();
-        let limit = (TRAIT_LIMIT / presented.max(TRAIT_LIMIT)) * trait_weight / total;
-        contributions.iter_mut().for_each(|c| c.log_odds *= limit);
-        for estimate in estimates.iter().filter(|e| e.weight > 0.0) {
-            contributions.push(estimate.contribution(total));
+        let features = self.features(identities, now);
+        let (terms, base) = self.model.terms(&features);
+        let known = features.views.iter().map(|view| known(view, identities)).fold(0.0, f32::max);
+        let mut contributions = ArrayVec::<Contribution, MAX_CONTRIBUTIONS>::new();
+        contributions.push(Contribution {
+            source: Source::Base,
+            estimate: sigmoid(features.base),
+            evidence: 0.0,
+            log_odds: base + terms[CROSSES..].iter().sum::<f32>(),
+        });
+        for view in &features.views {
+            contributions.push(Contribution {
+                source: Source::Chain(view.kind),
+                estimate: view.estimate,
+                evidence: view.own,
+                log_odds: terms[view.slot * PER_CHAIN..][..PER_CHAIN].iter().sum(),
+            });
         }
-        let log_odds = contributions.iter().map(|c| c.log_odds).sum::<f32>();
+        let shares = shares(&features, &terms);
+        for (i, value) in identities.traits.entries().into_iter().enumerate() {
+            contributions.push(Contribution {
+                source: Source::Trait(value),
+                estimate: sigmoid(features.base + features.values[TRAITS + i]),
+                evidence: 0.0,
+                log_odds: terms[TRAITS + i] + shares[i],
+            });
+        }
         contributions.sort_by(|a: &Contribution, b| b.log_odds.abs().total_cmp(&a.log_odds.abs()));
-        Standing::new(log_odds, spread(&estimates, log_odds, total, known), known, contributions)
-    }
-
-    fn trait_contribution(&self, value: Trait, now: Timestamp) -> Contribution {
-        let (good, bad) = self.read_trait(value, now);
-        let estimate = ((bad + K_TRAIT * f64::from(prior(value))) / (good + bad + K_TRAIT)) as f32;
-        Contribution {
-            source: Source::Trait(value),
-            estimate,
-            evidence: (good + bad) as f32,
-            log_odds: TRAIT_SCALE * logit(estimate),
-        }
-    }
-
-    fn estimate(&self, chain: &Chain, named: bool, now: Timestamp) -> Estimate {
-        let read = |key: &Key| self.read(key, now);
-        let parent = chain.general.as_ref().map(read).unwrap_or(Reading::NOTHING);
-        let child = read(&chain.specific);
-        let parents = worse_speed(&parent, 0.5, K_PARENT);
-        let log_odds = logit(worse_speed(&child, parents, K_CHILD));
-        let (leaning, weight) = reach(chain.kind, named);
-        let own = child.slow.evidence();
-        let evidence = match chain.kind {
-            // Anybody can write these: they inform, but never make a client known.
-            Kind::Helo | Kind::Claimed => own.min(1.0),
-            _ => own + (parent.slow.evidence() * leaning.0).min(leaning.1),
-        };
-        Estimate { kind: chain.kind, log_odds, evidence, weight: weight * confidence(evidence) }
+        let log_odds = contributions.iter().map(|c| c.log_odds).sum();
+        Standing::new(log_odds, SPREAD / (1.0 + known).sqrt(), known, contributions)
     }
 }
 
-/// How far a kind of chain leans on its parent (share of the parent's evidence, and its cap in messages), and
-/// the chain's weight in the average.
-fn reach(kind: Kind, named: bool) -> ((f32, f32), f32) {
-    match kind {
+/// Each trait's share of what they say together of a stranger.
+fn shares(features: &Features, terms: &[f32; COUNT]) -> [f32; TraitSet::COUNT] {
+    let values = &features.values[TRAITS..STRANGER];
+    let sum: f32 = values.iter().sum();
+    let scale = if sum.abs() < 1e-3 { 0.0 } else { terms[STRANGER] / sum };
+    std::array::from_fn(|i| values[i] * scale)
+}
+
+/// Evidence that makes a client known.
+fn known(view: &View, identities: &Identities) -> f32 {
+    let named = identities.traits.reverse_name == ReverseName::Named;
+    let (share, cap) = match view.kind {
         // A prefix sets how strangers are treated; alone it never makes one known.
-        Kind::Address => ((0.1, 1.5), 1.0),
+        Kind::Address => (0.1, 1.5),
         // Hosts with names of their own answer for each other; customers of an access network do not.
-        Kind::ReverseName if named => ((0.5, 20.0), 0.7),
-        Kind::ReverseName => ((0.05, 1.0), 0.4),
-        Kind::Verified => ((0.5, 20.0), 1.0),
-        Kind::SenderInPrefix => ((0.0, 0.0), 0.7),
-        Kind::Helo | Kind::Claimed | Kind::Prefix | Kind::Internal => ((0.0, 0.0), 0.3),
-    }
+        Kind::ReverseName if named => (0.5, 20.0),
+        Kind::ReverseName => (0.05, 1.0),
+        Kind::Verified => (0.5, 20.0),
+        Kind::SenderInPrefix => (0.0, 0.0),
+        // Anybody can write these, and a network is not a client.
+        _ => return view.own.min(1.0),
+    };
+    view.own + (view.parent * share).min(cap)
 }
 
-/// The chance of spam at the worse of two speeds, each leaning on a prior worth `k` messages. A sender
-/// rises only when both agree.
-fn worse_speed(reading: &Reading, prior: f32, k: f32) -> f32 {
-    let lean = |tally: Tally, prior: f32| (tally.bad + k * prior) / (tally.evidence() + k);
-    let slow = lean(reading.slow, prior);
-    slow.max(lean(reading.fast, slow))
-}
-
-fn confidence(evidence: f32) -> f32 {
-    evidence / (evidence + K_CHILD)
-}
-
-/// The spread shrinks with evidence and grows with disagreement between the chains.
-fn spread(estimates: &[Estimate], mean: f32, total: f32, known: f32) -> f32 {
-    let squares = estimates.iter().map(|e| e.weight * (e.log_odds - mean).powi(2)).sum::<f32>();
-    let disagreement = squares / total / (1.0 + known).sqrt();
-    (SPREAD * SPREAD / (1.0 + known) + disagreement).sqrt()
-}
-
-impl Estimate {
-    fn contribution(&self, total: f32) -> Contribution {
-        Contribution {
-            source: Source::Chain(self.kind),
-            estimate: sigmoid(self.log_odds),
-            evidence: self.evidence,
-            log_odds: self.weight * self.log_odds / total,
-        }
+impl State {
+    /// How a client with these facts stands now, and the identities that the outcome is to be booked on.
+    /// Changes nothing.
+    pub fn standing(&self, facts: &Facts, now: Timestamp) -> (Identities, Standing) {
+        let identities = Identities::of(facts, &self.keyring);
+        let standing = self.ledger.standing(&identities, now);
+        (identities, standing)
     }
 }
 
 impl Standing {
+    /// The log-odds behind the probability, which do not saturate: for ranking.
+    pub fn log_odds(&self) -> f32 {
+        self.contributions.iter().map(|c| c.log_odds).sum()
+    }
+
     fn new(
         log_odds: f32,
         spread: f32,
@@ -241,48 +205,13 @@ impl Standing {
     }
 }
 
-fn logit(p: f32) -> f32 {
-    let p = p.clamp(0.001, 0.999);
-    (p / (1.0 - p)).ln()
-}
-
-fn sigmoid(log_odds: f32) -> f32 {
-    1.0 / (1.0 + (-log_odds).exp())
-}
-
-/// The chance of spam among strangers with this trait, before this server has seen any. Set by hand from
-/// what postmasters publish (RFC 1912 section 2.1 on reverse names, RFC 5321 section 4.1.1.1 on HELO); the
-/// server's own mail outweighs them after some two hundred messages, so that no single sender moves them far.
-const fn prior(value: Trait) -> f32 {
-    match value {
-        Trait::ReverseName(ReverseName::Absent) => 0.85,
-        Trait::ReverseName(ReverseName::Unconfirmed) => 0.75,
-        Trait::ReverseName(ReverseName::Generic) => 0.80,
-        Trait::ReverseName(ReverseName::Named) => 0.30,
-        Trait::Helo(HeloName::Absent | HeloName::Unrelated) => 0.60,
-        Trait::Helo(HeloName::Literal) => 0.80,
-        Trait::Helo(HeloName::BareWord) => 0.90,
-        Trait::Helo(HeloName::SameDomain) => 0.35,
-        Trait::Helo(HeloName::Equal) => 0.25,
-        Trait::Sender(SenderFit::Verified) => 0.15,
-        Trait::Sender(SenderFit::VerifiedOther) => 0.35,
-        Trait::Sender(SenderFit::OfReverseName) => 0.30,
-        Trait::Sender(SenderFit::Unrelated) => 0.55,
-        Trait::Sender(SenderFit::Unknown | SenderFit::Null | SenderFit::OfHelo) => 0.50,
-        Trait::Tls(Tls::Plain) => 0.60,
-        Trait::Tls(Tls::Encrypted) => 0.40,
-        Trait::Tls(Tls::Unknown) => 0.50,
-        Trait::FirstLabel(FirstLabel::MailLike) => 0.35,
-        Trait::FirstLabel(FirstLabel::Absent | FirstLabel::Other) => 0.50,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::fixtures::{facts, named};
     use crate::identity::Keyring;
     use crate::outcome::Outcome;
+    use crate::weights::Start;
     use std::time::Duration;
 
     const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
@@ -291,7 +220,7 @@ mod tests {
 
     impl Desk {
         fn new() -> Self {
-            Self(Ledger::new(1 << 22, NOW), Keyring::new([7; 16]))
+            Self(Ledger::new(1 << 22, &Start::shipped(), NOW), Keyring::new([7; 16]))
         }
         fn learn(&self, facts: &crate::facts::Facts, outcome: Outcome, times: usize) {
             let identities = Identities::of(facts, &self.1);
@@ -309,7 +238,7 @@ mod tests {
         let proper = desk.standing(&named("192.0.2.2", "mail.corp.example"));
         assert_eq!((bare.word, proper.word), (Word::New, Word::New));
         assert!(bare.probability > 0.7, "{bare:?}");
-        assert!(proper.probability < 0.25, "{proper:?}");
+        assert!(proper.probability < 0.35, "{proper:?}");
         assert!(bare.lower < bare.probability && bare.probability < bare.upper);
     }
 

@@ -5,9 +5,11 @@ use crate::answer::DecisionId;
 use crate::deferral::Deferrals;
 use crate::identity::Keyring;
 use crate::ledger::Ledger;
+use crate::model::ModelHealth;
 use crate::outcome::Outcome;
 use crate::session::{Sessions, Settled};
 use crate::time::Timestamp;
+use crate::weights::Start;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -66,13 +68,29 @@ impl State {
         let first = keyring.digest(&[b"decisions", &now.as_millis().to_be_bytes()]);
         Self {
             keyring,
-            ledger: Ledger::new(share(LEDGER_PERCENT), now),
+            ledger: Ledger::new(share(LEDGER_PERCENT), &Start::shipped(), now),
             meters: Arc::new(Meters::new(share(METERS_PERCENT))),
             deferrals: Deferrals::new(share(DEFERRALS_PERCENT)),
             sessions: Sessions::new(share(SESSIONS_PERCENT)),
             decisions: AtomicU64::new(first),
             swept: AtomicUsize::new(0),
         }
+    }
+
+    /// The same state before anything is learned, with another start of the model: for fitting one.
+    pub fn starting_from(mut self, start: &Start, now: Timestamp) -> Self {
+        self.ledger.start_from(start, now);
+        self
+    }
+
+    /// What the model has come to, as a start for another.
+    pub fn model_start(&self, now: Timestamp) -> Start {
+        self.ledger.model_start(now)
+    }
+
+    /// How the model fares against the weights that it began with.
+    pub fn model_health(&self) -> ModelHealth {
+        self.ledger.model.health()
     }
 
     /// The id of the next decision. A step coprime to 2^40 visits every id once before any again, and two
