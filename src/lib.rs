@@ -1,1 +1,3 @@
 //! The tempfail program as a library.
+
+pub mod replay;
