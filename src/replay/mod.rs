@@ -197,6 +197,54 @@ mod tests {
         }
     }
 
+    /// Two hundred messages: a steady sender of ham, and strangers with spam.
+    fn small() -> String {
+        let mut text = trace::COLUMNS.join("\t") + "\n";
+        for n in 0..200 {
+            let time = 1_700_000_000 + n * 600;
+            let row = if n % 2 == 0 {
+                format!(
+                    "{n}\t{time}\t192.0.2.1\tmx.src.example\tmx.src.example\ta@src.example\t1\t900\t0\t-\tham\n"
+                )
+            } else {
+                format!("{n}\t{time}\t198.51.100.{n}\t-\tpc\ta@s{n}.example\t1\t900\t0\t-\tspam\n")
+            };
+            text.push_str(&row);
+        }
+        text
+    }
+
+    #[test]
+    fn a_run_reports_what_programs_read_and_is_the_same_again() {
+        let file = std::env::temp_dir().join(format!("tempfail-replay-{}.tsv", std::process::id()));
+        std::fs::write(&file, small()).unwrap();
+        let args = Args {
+            config: None,
+            format: Format::Trace,
+            feedback_delay: Duration::from_secs(3600),
+            feedback_share: 0.8,
+            label_noise: 0.02,
+            spam_retries: 0.2,
+            seed: 7,
+            json: true,
+            files: vec![file.clone()],
+        };
+        let reports = [(), ()].map(|()| run(&args, &Policy::default()).unwrap());
+        std::fs::remove_file(file).unwrap();
+        let json = serde_json::to_value(&reports[0]).unwrap();
+        assert_eq!((&json["messages"], &json["ham"], &json["spam"]), (&200.into(), &100.into(), &100.into()));
+        assert_eq!(json["ranking"]["at"][4]["ham_deferred"], 0.02);
+        assert!(json["ranking"]["at"][4]["spam_deferred"].as_f64().unwrap() > 0.8, "{json}");
+        assert!(
+            json["ranking"]["second_half"]["at"].is_array()
+                && json["ranking"]["first_contact"]["at"].is_array()
+        );
+        assert_eq!(json["closed_loop"]["ham_lost"], 0);
+        assert_eq!(reports[0].ranking, reports[1].ranking);
+        assert_eq!(reports[0].closed_loop, reports[1].closed_loop);
+        assert!(reports[0].to_string().contains("this engine"));
+    }
+
     #[test]
     fn durations_and_shares_are_read() {
         assert_eq!(duration("1h"), Ok(Duration::from_secs(3600)));

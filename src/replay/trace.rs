@@ -155,8 +155,8 @@ struct Columns {
     places: [usize; 11],
 }
 
-/// The columns, in the order that [`Columns::row`] reads them.
-const COLUMNS: [&str; 11] = [
+/// The columns of a trace.
+pub const COLUMNS: [&str; 11] = [
     "seq",
     "unix_time",
     "client_ip",
