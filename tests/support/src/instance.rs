@@ -205,7 +205,8 @@ mod tests {
         let mut instance = script(FAMILY);
         let directory = instance.directory().to_owned();
         let log = instance.log().clone();
-        let launch = instance.launch(&log, "child");
+        // The family never says this, however fast it starts.
+        let launch = instance.launch(&log, "a sign that never comes");
         // Polled once, the launch has told the keeper to start; then it is given up.
         assert!(tokio::time::timeout(Duration::ZERO, launch).await.is_err());
         drop(instance);
