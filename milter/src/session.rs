@@ -141,7 +141,7 @@ impl Session {
         let recipient = transaction.last_accepted.clone().filter(|_| transaction.accepted == 1);
         let mut facts = self.facts(Stage::EndOfMessage)?;
         facts.envelope.recipient = recipient;
-        facts.message = Message { size, verified, queue_id };
+        facts.message = Message { size, verified, signed: None, queue_id };
         Some(facts)
     }
 

@@ -114,6 +114,9 @@ pub struct Message {
     pub size: Option<u64>,
     /// Domains that a check passed. Bounded by the front end.
     pub verified: Vec<VerifiedDomain>,
+    /// The domain of a DKIM signature that the message carries, verified or not; `None` before end of
+    /// message, or when there is none. A claim: anybody can write one.
+    pub signed: Option<DomainName>,
     /// The mail server's queue id, once there is one.
     pub queue_id: Option<CompactString>,
 }

@@ -33,4 +33,4 @@ pub mod verdict;
 
 pub use decide::{Decision, decide, learn, report};
 pub use explain::{Explanation, KeyExplanation};
-pub use state::{MemoryShare, State, Usage};
+pub use state::{Appraisal, MemoryShare, State, Usage};

@@ -116,6 +116,14 @@ pub struct Standing {
     pub contributions: ArrayVec<Contribution, MAX_CONTRIBUTIONS>,
 }
 
+impl Standing {
+    /// The log-odds of spam: it ranks messages even where the probability has no digits left to tell them
+    /// apart.
+    pub fn log_odds(&self) -> f32 {
+        self.contributions.iter().map(|c| c.log_odds).sum()
+    }
+}
+
 /// What one chain says.
 struct Estimate {
     kind: Kind,

@@ -3,10 +3,12 @@
 use crate::allowance::Meters;
 use crate::answer::DecisionId;
 use crate::deferral::Deferrals;
-use crate::identity::Keyring;
+use crate::facts::Facts;
+use crate::identity::{Identities, Keyring};
 use crate::ledger::Ledger;
 use crate::outcome::Outcome;
 use crate::session::{Sessions, Settled};
+use crate::standing::Standing;
 use crate::time::Timestamp;
 use std::fmt;
 use std::sync::Arc;
@@ -43,6 +45,15 @@ impl Usage {
     pub fn bytes(&self) -> usize {
         self.tables.iter().map(|table| table.bytes).sum()
     }
+}
+
+/// What is thought of a client and message, and of which identities.
+#[derive(Clone, Debug)]
+pub struct Appraisal {
+    /// Whom [`crate::learn`] shall book the outcome on.
+    pub identities: Arc<Identities>,
+    /// What is thought of them.
+    pub standing: Standing,
 }
 
 /// Reputation, allowances, deferrals and sessions in progress.
@@ -82,13 +93,21 @@ impl State {
         DecisionId::new(self.decisions.fetch_add(STEP, Ordering::Relaxed))
     }
 
+    /// What is thought of a client and message, without a decision: nothing is debited, booked or learned.
+    pub fn appraise(&self, facts: &Facts, now: Timestamp) -> Appraisal {
+        let identities = Arc::new(Identities::of(facts, &self.keyring));
+        let readings = self.ledger.readings(&identities, now);
+        let standing = self.ledger.standing(&identities, &readings, now);
+        Appraisal { identities, standing }
+    }
+
     pub(crate) fn settle(&self, settled: Settled, at: Timestamp) {
         if let Some((identities, outcome)) = settled {
             self.learn(&identities, outcome, at);
         }
     }
 
-    pub(crate) fn learn(&self, identities: &crate::identity::Identities, outcome: Outcome, at: Timestamp) {
+    pub(crate) fn learn(&self, identities: &Identities, outcome: Outcome, at: Timestamp) {
         self.ledger.learn(identities, outcome, at);
     }
 

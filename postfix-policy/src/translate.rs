@@ -105,6 +105,7 @@ fn message(request: &Request<'_>) -> Message {
     Message {
         size: number(request, Attribute::Size),
         verified: Vec::new(),
+        signed: None,
         queue_id: text(request, Attribute::QueueId),
     }
 }
