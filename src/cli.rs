@@ -3,8 +3,10 @@
 use crate::address::Address;
 use crate::config::{self, Config, ConfigError, SAMPLE};
 use crate::log::{self, Format};
+use crate::replay::{self, ReplayError};
 use crate::serve::{ServeError, serve};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::Serialize;
 use std::fmt::Display;
 use std::io::Write;
 use std::path::PathBuf;
@@ -37,6 +39,11 @@ enum Command {
     Config,
     /// Play a story through a daemon of its own, on loopback: the way to see what this is.
     Demo,
+    /// Run the engine over a recording of mail before it goes live, and report what it would have done.
+    ///
+    /// A labelled trace shows how well spam is told from ham, and what enforcing the policy would delay; a mail
+    /// log shows what would have been deferred, whose it was, and why.
+    Replay(replay::Args),
 }
 
 #[derive(Debug, Args)]
@@ -79,6 +86,7 @@ pub fn run() -> ExitCode {
         Command::CheckConfig(args) => check(args),
         Command::Config => print(SAMPLE),
         Command::Demo => demo(),
+        Command::Replay(args) => replay(&args),
     }
 }
 
@@ -103,6 +111,40 @@ fn demo() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Why a replay said nothing.
+enum Unplayed {
+    Config(ConfigError),
+    Replay(ReplayError),
+    Json(serde_json::Error),
+}
+
+fn replay(args: &replay::Args) -> ExitCode {
+    match replayed(args) {
+        Ok(text) => print(&text),
+        Err(Unplayed::Config(error)) => bad_config(&error),
+        Err(Unplayed::Replay(error)) => failed(&error),
+        Err(Unplayed::Json(error)) => failed(&error),
+    }
+}
+
+fn replayed(args: &replay::Args) -> Result<String, Unplayed> {
+    let config = match config::file(args.config.as_deref()) {
+        Some(file) => Config::load(&file).map_err(Unplayed::Config)?.config,
+        None => Config::default(),
+    };
+    let report = replay::replay_traces(args, &config).map_err(Unplayed::Replay)?;
+    if args.json { in_json(&report) } else { Ok(report.to_string()) }
+}
+
+fn in_json(report: &impl Serialize) -> Result<String, Unplayed> {
+    serde_json::to_string(report).map(|text| text + "\n").map_err(Unplayed::Json)
+}
+
+fn failed(error: &impl Display) -> ExitCode {
+    complain(error);
+    ExitCode::FAILURE
 }
 
 fn bad_config(error: &ConfigError) -> ExitCode {

@@ -7,6 +7,7 @@
 //! | [`serve`] | the daemon in its process: file, signals, log |
 //! | [`daemon`] | both front ends over one engine and one state; the entry point for tests |
 //! | [`demo`] | a story played through the daemon, for who wants to see what it is |
+//! | [`replay`] | a recording of mail played through the engine, before anything goes live |
 //! | [`engine`] | a question on its way to its answer, within its deadline, and into the log |
 //! | [`log`] | one line a decision, one line an event |
 //! | [`clock`], [`address`], [`recent`], [`stats`] | the nouns they share |
@@ -24,6 +25,7 @@ pub mod engine;
 pub mod log;
 mod notify;
 pub mod recent;
+pub mod replay;
 pub mod serve;
 mod sockets;
 pub mod stats;

@@ -1,0 +1,205 @@
+//! Lines of a recording, plain or gzip, counted and bounded.
+//!
+//! A line that is wrong is named with its file and its number. The last line may be torn, as a recording is
+//! when its writer was stopped: it has no end, and a compressed file ends in the middle of its stream. Whoever
+//! reads decides whether such a line still says something.
+//!
+//! Known limit: of the compressions only gzip is read; the others are named with the command that unpacks
+//! them.
+
+use flate2::bufread::MultiGzDecoder;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+/// Longest line that is read.
+const MAX_LINE: u64 = 64 << 10;
+/// Octets read at once.
+const BUFFER: usize = 1 << 16;
+/// What a gzip file begins with (RFC 1952 section 2.3.1).
+const GZIP: &[u8] = &[0x1f, 0x8b];
+/// What other compressed files begin with, and what unpacks them.
+const PACKED: [(&[u8], &str); 3] =
+    [(b"BZh", "bzip2"), (b"\xfd7zXZ\0", "xz"), (&[0x28, 0xb5, 0x2f, 0xfd], "zstd")];
+
+/// Why a recording cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordingError {
+    /// The file cannot be opened or read at all.
+    #[error("{}: {source}", file.display())]
+    Io {
+        /// The file.
+        file: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The file is compressed in a way that is not read.
+    #[error("{}: compressed with {with}, which is not read here; unpack it with `{with} -dk`", file.display())]
+    Packed {
+        /// The file.
+        file: PathBuf,
+        /// What compressed it.
+        with: &'static str,
+    },
+    /// A line cannot be read or understood.
+    #[error("{}:{line}: {what}", file.display())]
+    Line {
+        /// The file.
+        file: PathBuf,
+        /// The line, counted from 1.
+        line: u64,
+        /// What is wrong with it.
+        what: String,
+    },
+}
+
+/// How a line ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// As lines do.
+    Whole,
+    /// With the file: it is the last and may be torn.
+    Torn,
+}
+
+/// The lines of one file.
+pub(super) struct Lines {
+    file: PathBuf,
+    reader: Box<dyn BufRead>,
+    number: u64,
+    line: Vec<u8>,
+    /// The compressed stream ended before its end.
+    cut: bool,
+}
+
+impl Lines {
+    /// Opens a file; what it holds is seen by its first octets, not by its name.
+    pub(super) fn open(file: &Path) -> Result<Self, RecordingError> {
+        let io = |source| RecordingError::Io { file: file.to_owned(), source };
+        let mut opened = BufReader::with_capacity(BUFFER, File::open(file).map_err(io)?);
+        let begin = opened.fill_buf().map_err(io)?;
+        if let Some((_, with)) = PACKED.iter().find(|(magic, _)| begin.starts_with(magic)) {
+            return Err(RecordingError::Packed { file: file.to_owned(), with });
+        }
+        let reader: Box<dyn BufRead> = if begin.starts_with(GZIP) {
+            Box::new(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(opened)))
+        } else {
+            Box::new(opened)
+        };
+        Ok(Self { file: file.to_owned(), reader, number: 0, line: Vec::new(), cut: false })
+    }
+
+    /// Reads the next line, which [`Lines::text`] then gives; `None` at the end of the file.
+    pub(super) fn advance(&mut self) -> Result<Option<End>, RecordingError> {
+        self.line.clear();
+        if self.cut {
+            return Ok(None);
+        }
+        self.number += 1;
+        match (&mut self.reader).take(MAX_LINE).read_until(b'\n', &mut self.line) {
+            Ok(_) => (),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => self.cut = true,
+            Err(source) => return Err(self.failed(source)),
+        }
+        if self.line.is_empty() {
+            // A stream that was cut at a line's end has lost the next one.
+            return Ok(self.cut.then_some(End::Torn));
+        }
+        if self.line.pop_if(|last| *last == b'\n').is_some() {
+            self.line.pop_if(|last| *last == b'\r');
+            return Ok(Some(End::Whole));
+        }
+        if self.line.len() as u64 >= MAX_LINE {
+            return Err(self.wrong(format!("a line of more than {MAX_LINE} octets")));
+        }
+        Ok(Some(End::Torn))
+    }
+
+    /// The line as text.
+    pub(super) fn text(&self) -> Result<&str, String> {
+        std::str::from_utf8(&self.line)
+            .map_err(|error| format!("not UTF-8 from octet {} on", error.valid_up_to() + 1))
+    }
+
+    /// An error that names the line.
+    pub(super) fn wrong(&self, what: impl Into<String>) -> RecordingError {
+        RecordingError::Line { file: self.file.clone(), line: self.number, what: what.into() }
+    }
+
+    /// The file itself failed, or what compressed it was not what it seems.
+    fn failed(&self, source: io::Error) -> RecordingError {
+        match source.kind() {
+            io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
+                self.wrong(format!("the compressed stream is broken: {source}"))
+            }
+            _ => RecordingError::Io { file: self.file.clone(), source },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn file(content: &[u8]) -> tempfile::NamedTempFile {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(content).unwrap();
+        file
+    }
+
+    fn gzip(content: &[u8]) -> Vec<u8> {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(content).unwrap();
+        gzip.finish().unwrap()
+    }
+
+    /// All lines with their ends, or the error.
+    fn read(content: &[u8]) -> Result<Vec<(String, End)>, String> {
+        let file = file(content);
+        let mut lines = Lines::open(file.path()).map_err(|error| error.to_string())?;
+        let mut read = Vec::new();
+        while let Some(end) = lines.advance().map_err(|error| error.to_string())? {
+            read.push((lines.text().unwrap().to_owned(), end));
+        }
+        Ok(read)
+    }
+
+    #[test]
+    fn lines_are_the_same_plain_compressed_and_from_windows() {
+        let expected = Ok(vec![("a".to_owned(), End::Whole), ("b".to_owned(), End::Whole)]);
+        assert_eq!(read(b"a\nb\n"), expected);
+        assert_eq!(read(b"a\r\nb\r\n"), expected);
+        assert_eq!(read(&gzip(b"a\nb\n")), expected);
+        assert_eq!(read(&[gzip(b"a\n"), gzip(b"b\n")].concat()), expected, "rotated logs joined with cat");
+        assert_eq!(read(b""), Ok(vec![]));
+    }
+
+    #[test]
+    fn a_torn_last_line_is_told() {
+        assert_eq!(read(b"a\nb").unwrap()[1], ("b".to_owned(), End::Torn));
+        let noise: Vec<u8> =
+            (0u32..4000).flat_map(|n| format!("{}\n", n.wrapping_mul(2_654_435_761)).into_bytes()).collect();
+        let whole = gzip(&noise);
+        let cut = read(&whole[..whole.len() / 2]).unwrap();
+        assert!(cut.len() < 4000);
+        assert_eq!(cut.iter().filter(|(_, end)| *end == End::Torn).count(), 1);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        let mut broken = gzip(&b"line\n".repeat(1000));
+        let middle = broken.len() / 2;
+        broken[middle..].fill(0xff);
+        assert!(read(&broken).unwrap_err().contains(":1: the compressed stream is broken"));
+        assert!(read(&[b'x'; 70_000]).unwrap_err().contains(":1: a line of more than 65536 octets"));
+        assert!(read(b"\xfd7zXZ\0...").unwrap_err().contains("unpack it with `xz -dk`"));
+        let directory = tempfile::tempdir().unwrap();
+        assert!(Lines::open(directory.path()).is_err_and(|error| error.to_string().contains("directory")));
+        let bad = file(b"ok\nb\xffd\n");
+        let mut lines = Lines::open(bad.path()).unwrap();
+        lines.advance().unwrap();
+        lines.advance().unwrap();
+        assert_eq!(lines.text(), Err("not UTF-8 from octet 2 on".to_owned()));
+    }
+}

@@ -1,0 +1,91 @@
+//! `tempfail replay`: the real engine over a recording, with the recording's own clock.
+//!
+//! A labelled trace is read in two ways. The ranking scores every message before any of its feedback and
+//! defers nothing. The closed loop enforces the policy, and senders come back on real mailers' schedules.
+//! Beside them stands, as a comparison, what other methods do with the same recording. A mail log has no
+//! labels: there it is told what would have been deferred.
+//!
+//! Invariant: the same recording, configuration and seed give the same run, but for the time it took.
+//!
+//! Known limit: a recording is held in memory whole, some 300 octets a message.
+
+mod args;
+pub mod baselines;
+pub mod closed_loop;
+mod delays;
+pub mod engine;
+mod feedback;
+mod hints;
+mod lines;
+mod progress;
+pub mod ranking;
+mod report;
+mod retries;
+mod table;
+pub mod trace;
+
+pub use args::{Args, Format};
+pub use delays::{ClosedLoop, Delayed, Sides};
+pub use feedback::Feedback;
+pub use lines::RecordingError;
+pub use report::{Ranking, Report, Tenth};
+
+use crate::config::Config;
+use baselines::Baselines;
+use closed_loop::Loop;
+use engine::Engine;
+use progress::Progress;
+use ranking::rank;
+use std::time::Instant;
+use trace::Row;
+
+/// Why a replay cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// A recording cannot be read.
+    #[error(transparent)]
+    Recording(#[from] RecordingError),
+    /// There is nothing in the recordings.
+    #[error("there is no message in the recordings")]
+    Empty,
+}
+
+/// Replays labelled traces.
+///
+/// # Errors
+///
+/// A trace cannot be read, or there is no message in them.
+pub fn replay_traces(args: &Args, config: &Config) -> Result<Report, ReplayError> {
+    let recording = trace::read_all(&args.files)?;
+    let rows = &recording.rows;
+    let begin = rows.first().ok_or(ReplayError::Empty)?.time;
+    let engine = || Engine::new(config.memory, begin);
+    let (scored, seconds) = timed_ranking(rows, args, engine());
+    let mut progress = Progress::new("enforcing", rows.len());
+    let closed_loop =
+        Loop::new(rows, &config.policy, engine(), args.feedback(), args.spam_retries).run(|| progress.step());
+    progress.done();
+    let spam = rows.iter().filter(|row| row.spam).count();
+    Ok(Report {
+        messages: rows.len(),
+        ham: rows.len() - spam,
+        spam,
+        torn_lines: recording.torn,
+        ranking: Ranking::of(&scored),
+        calibration: report::calibration(&scored),
+        closed_loop,
+        baselines: Baselines::of(rows, args.feedback()),
+        seconds,
+        decisions_per_second: rows.len() as f64 / seconds.max(f64::MIN_POSITIVE),
+    })
+}
+
+/// Ranks, and tells what the decisions took.
+fn timed_ranking(rows: &[Row], args: &Args, mut engine: Engine) -> (Vec<ranking::Scored>, f64) {
+    let mut progress = Progress::new("ranking", rows.len());
+    let begin = Instant::now();
+    let scored = rank(rows, args.feedback(), &mut engine, || progress.step());
+    let seconds = begin.elapsed().as_secs_f64();
+    progress.done();
+    (scored, seconds)
+}
