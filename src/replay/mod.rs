@@ -16,6 +16,7 @@ mod delays;
 pub mod engine;
 mod feedback;
 mod hints;
+mod ids;
 mod lines;
 mod progress;
 pub mod ranking;

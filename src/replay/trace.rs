@@ -2,17 +2,17 @@
 //!
 //! Columns are found by their names in the header. A wrong line is an error that names file and line; the
 //! last line may be torn and is then counted and left out. Beside `NAME.tsv.gz` a file `NAME.ids.tsv.gz` may
-//! lie, with the same numbers, that says whose reverse name was not forward-confirmed; without it every
-//! reverse name counts as confirmed.
+//! lie, with the same numbers, that says more of them ([`super::ids`]).
 //!
 //! Known limit: a signature in a trace is a presence, not a verification, so it never makes a domain
 //! verified here.
 
+use super::ids::{Ids, Note};
 use super::lines::{End, Lines, RecordingError};
+use compact_str::CompactString;
 use policy_core::facts::{Client, Envelope, Facts, FrontEnd, Message, SessionId, Stage, TransactionId};
 use policy_core::name::{DomainName, Mailbox, Sender};
 use policy_core::time::Timestamp;
-use std::collections::HashSet;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -45,6 +45,8 @@ pub struct Row {
     pub client: Client,
     /// The envelope's sender.
     pub sender: Option<Sender>,
+    /// A recipient, where it was recorded.
+    pub recipient: Option<CompactString>,
     /// How many recipients it had.
     pub recipients: u32,
     /// Octets.
@@ -77,7 +79,8 @@ impl Row {
     pub fn facts_at_recipient(&self) -> Facts {
         let mut facts = self.facts();
         facts.stage = Stage::Rcpt;
-        facts.envelope.recipient = Mailbox::new(&format!("user{}@recipient.invalid", self.seq % RECIPIENTS));
+        let made_up = || format!("user{}@recipient.invalid", self.seq % RECIPIENTS).into();
+        facts.envelope.recipient = Mailbox::new(&self.recipient.clone().unwrap_or_else(made_up));
         facts.envelope.accepted_recipients = Some(0);
         facts.message.signed = None;
         facts
@@ -107,13 +110,13 @@ pub fn read_all(files: &[PathBuf]) -> Result<Trace, RecordingError> {
 
 /// Reads a trace, and the file of numbers beside it when there is one.
 pub fn read(file: &Path) -> Result<Trace, RecordingError> {
-    let unconfirmed = ids_of(file).map_or(Ok(HashSet::new()), |ids| unconfirmed(&ids))?;
+    let mut ids = Ids::beside(file)?;
     let mut lines = Lines::open(file)?;
     let columns = Columns::of(&mut lines)?;
     let mut trace = Trace::default();
     let mut last = Timestamp::default();
     while let Some(end) = lines.advance()? {
-        match lines.text().and_then(|line| columns.row(line, &unconfirmed)) {
+        match lines.text().and_then(|line| columns.row(line, &mut ids)) {
             Ok(row) if row.time < last => return Err(lines.wrong(out_of_order(row.time, last))),
             Ok(row) => {
                 last = row.time;
@@ -131,37 +134,8 @@ fn out_of_order(time: Timestamp, last: Timestamp) -> String {
     format!("not sorted by time: unix_time {time} follows {last}")
 }
 
-/// The file that says which reverse names were not confirmed, if it exists.
-fn ids_of(file: &Path) -> Option<PathBuf> {
-    let name = file.file_name()?.to_str()?;
-    let (stem, _) = name.rsplit_once(".tsv")?;
-    let beside = |packed| file.with_file_name(format!("{stem}.ids.tsv{packed}"));
-    [beside(""), beside(".gz")].into_iter().find(|ids| ids.is_file())
-}
-
-/// The messages whose reverse name does not resolve back.
-fn unconfirmed(file: &Path) -> Result<HashSet<u64>, RecordingError> {
-    let mut lines = Lines::open(file)?;
-    let [seq, fails] = header(&mut lines, ["seq", "fcrdns_fail"])?.1;
-    let mut unconfirmed = HashSet::new();
-    while let Some(end) = lines.advance()? {
-        match lines.text().and_then(|line| failure(line, seq, fails)) {
-            Ok((seq, fails)) => unconfirmed.extend(fails.then_some(seq)),
-            Err(_) if end == End::Torn => (),
-            Err(what) => return Err(lines.wrong(what)),
-        }
-    }
-    Ok(unconfirmed)
-}
-
-/// The number of a message, and whether its reverse name does not resolve back.
-fn failure(line: &str, seq: usize, fails: usize) -> Result<(u64, bool), String> {
-    let field = |place: usize| line.split('\t').nth(place).ok_or("too few columns");
-    Ok((number(field(seq)?, "seq")?, field(fails)? == "1"))
-}
-
 /// The count of columns, and the places of those asked for.
-fn header<const N: usize>(
+pub(super) fn header<const N: usize>(
     lines: &mut Lines,
     names: [&str; N],
 ) -> Result<(usize, [usize; N]), RecordingError> {
@@ -188,7 +162,7 @@ impl Columns {
         header(lines, COLUMNS).map(|(count, places)| Self { count, places })
     }
 
-    fn row(&self, line: &str, unconfirmed: &HashSet<u64>) -> Result<Row, String> {
+    fn row(&self, line: &str, ids: &mut Ids) -> Result<Row, String> {
         let fields: Vec<&str> = line.split('\t').collect();
         if fields.len() != self.count {
             return Err(format!("{} columns instead of {}", fields.len(), self.count));
@@ -196,9 +170,10 @@ impl Columns {
         let [seq, time, address, name, helo, sender, recipients, size, has_signature, domain, label] =
             self.places.map(|place| fields[place]);
         let seq = number(seq, "seq")?;
+        let Note { unconfirmed, recipient } = ids.take(seq);
         let name = present(name).and_then(DomainName::new);
         let client = Client {
-            name: name.clone().filter(|_| !unconfirmed.contains(&seq)),
+            name: name.clone().filter(|_| !unconfirmed),
             reverse_name: name,
             helo: present(helo).map(Into::into),
             ..Client::new(address_of(address)?)
@@ -209,6 +184,7 @@ impl Columns {
             time: Timestamp::from_secs(number(time, "unix_time")?),
             client,
             sender: sender_of(sender),
+            recipient,
             recipients: count(recipients)?,
             size: present(size).map(|size| number(size, "size_bytes")).transpose()?,
             signed: present(domain).filter(|_| is_signed).and_then(DomainName::new),
@@ -217,11 +193,11 @@ impl Columns {
     }
 }
 
-fn present(text: &str) -> Option<&str> {
+pub(super) fn present(text: &str) -> Option<&str> {
     (text != "-" && !text.is_empty()).then_some(text)
 }
 
-fn number(text: &str, column: &str) -> Result<u64, String> {
+pub(super) fn number(text: &str, column: &str) -> Result<u64, String> {
     text.parse().map_err(|_| format!("{column} {text:?} is no number"))
 }
 
@@ -293,6 +269,8 @@ mod tests {
         let client = |ids| trace(&[HAM], ids).unwrap().rows.remove(0).client;
         let unconfirmed = client(Some("seq\tsrc\tfcrdns_fail\n1\tx\t1\n"));
         assert_eq!((unconfirmed.name, unconfirmed.reverse_name), (None, name.clone()));
+        let ids = Some("seq\tfcrdns_fail\trcpt\n1\t0\tto@dest.example\n");
+        assert_eq!(trace(&[HAM], ids).unwrap().rows[0].recipient.as_deref(), Some("to@dest.example"));
         for ids in [None, Some("seq\tsrc\tfcrdns_fail\n1\tx\t0\n"), Some("seq\tfcrdns_fail\n7\t1\n1")] {
             assert_eq!(client(ids).name, name, "{ids:?}");
         }

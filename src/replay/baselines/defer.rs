@@ -1,12 +1,9 @@
 //! Methods without a score: they defer, or they do not.
 
 use crate::replay::trace::Row;
-use policy_core::identity::Key;
 use policy_core::name::Sender;
-use policy_core::time::Timestamp;
-use std::collections::HashMap;
-use std::net::IpAddr;
-use std::time::Duration;
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, Ipv4Addr};
 
 /// Shares of ham and of spam that a method without a score defers at the first attempt.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
@@ -17,7 +14,7 @@ pub struct Deferred {
     pub spam_deferred: f64,
 }
 
-fn deferred(rows: &[Row], mut defers: impl FnMut(&Row) -> bool) -> Deferred {
+fn deferred<'a>(rows: &'a [Row], mut defers: impl FnMut(&'a Row) -> bool) -> Deferred {
     let (mut all, mut deferred) = ([0.0f64; 2], [0.0f64; 2]);
     for row in rows {
         all[usize::from(row.spam)] += 1.0;
@@ -27,25 +24,34 @@ fn deferred(rows: &[Row], mut defers: impl FnMut(&Row) -> bool) -> Deferred {
     Deferred { ham_deferred: share(0), spam_deferred: share(1) }
 }
 
-/// What greylisting makes a message wait.
-const GREYLIST_WAIT: Duration = Duration::from_secs(300);
+/// Messages let in after which greylisting knows a network.
+const GREYLIST_KNOWN: u32 = 5;
 
-/// Greylisting by triplet, the client by its prefix; a client that has come back is allowed for good. Ham
-/// comes back and spam does not. The recipients are not in a trace, so the triplet is client and sender.
+/// Greylisting by triplet of network, sender and recipient (RFC 6647 section 2.3), with the client's network
+/// known for good after five messages. Ham comes back and spam does not, so that spam never passes a triplet
+/// of its own. Where the recipient was not recorded it is the same for all.
 pub fn greylisting(rows: &[Row]) -> Deferred {
-    let mut triplets: HashMap<(Key, Option<Sender>), Timestamp> = HashMap::new();
-    let mut clients: HashMap<IpAddr, Timestamp> = HashMap::new();
+    let mut triplets: HashSet<(IpAddr, Option<&Sender>, Option<&str>)> = HashSet::new();
+    let mut let_in: HashMap<IpAddr, u32> = HashMap::new();
     deferred(rows, |row| {
-        let triplet = (Key::prefix(row.client.address), row.sender.clone());
-        let since = |passed: Option<&Timestamp>| passed.is_some_and(|passed| *passed <= row.time);
-        let passes = since(clients.get(&row.client.address)) || since(triplets.get(&triplet));
-        if !row.spam {
-            let passed = row.time.after(GREYLIST_WAIT);
-            clients.entry(row.client.address).or_insert(passed);
-            triplets.entry(triplet).or_insert(passed);
+        let network = greylisted_network(row.client.address);
+        let passes = let_in.entry(network).or_default();
+        let triplet = (network, row.sender.as_ref(), row.recipient.as_deref());
+        let defers = *passes < GREYLIST_KNOWN && !triplets.contains(&triplet);
+        if !(defers && row.spam) {
+            triplets.insert(triplet);
+            *passes += 1;
         }
-        !passes
+        defers
     })
+}
+
+/// An IPv4 address by its /24; IPv6 hosts stand for themselves.
+fn greylisted_network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() & !0xff)),
+        IpAddr::V6(_) => address,
+    }
 }
 
 /// Messages an hour that a fixed limit lets an address send.
