@@ -134,12 +134,18 @@ fn replayed(args: &replay::Args) -> Result<String, Unplayed> {
         Some(file) => Config::load(&file).map_err(Unplayed::Config)?.config,
         None => Config::default(),
     };
-    let report = replay::replay_traces(args, &config).map_err(Unplayed::Replay)?;
-    if args.json { in_json(&report) } else { Ok(report.to_string()) }
+    match args.format {
+        replay::Format::Trace => told(replay::replay_traces(args, &config), args.json),
+        replay::Format::Maillog => told(replay::maillog::replay(args, &config), args.json),
+    }
 }
 
-fn in_json(report: &impl Serialize) -> Result<String, Unplayed> {
-    serde_json::to_string(report).map(|text| text + "\n").map_err(Unplayed::Json)
+fn told<R: Display + Serialize>(report: Result<R, ReplayError>, json: bool) -> Result<String, Unplayed> {
+    let report = report.map_err(Unplayed::Replay)?;
+    if !json {
+        return Ok(report.to_string());
+    }
+    serde_json::to_string(&report).map(|text| text + "\n").map_err(Unplayed::Json)
 }
 
 fn failed(error: &impl Display) -> ExitCode {

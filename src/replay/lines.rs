@@ -8,6 +8,7 @@
 //! them.
 
 use flate2::bufread::MultiGzDecoder;
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -121,6 +122,16 @@ impl Lines {
             .map_err(|error| format!("not UTF-8 from octet {} on", error.valid_up_to() + 1))
     }
 
+    /// The line as text, whatever it holds: programs log what clients said.
+    pub(super) fn lossy(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.line)
+    }
+
+    /// The line's number, counted from 1.
+    pub(super) const fn number(&self) -> u64 {
+        self.number
+    }
+
     /// An error that names the line.
     pub(super) fn wrong(&self, what: impl Into<String>) -> RecordingError {
         RecordingError::Line { file: self.file.clone(), line: self.number, what: what.into() }
@@ -189,9 +200,9 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_named() {
         let mut broken = gzip(&b"line\n".repeat(1000));
-        let middle = broken.len() / 2;
-        broken[middle..].fill(0xff);
-        assert!(read(&broken).unwrap_err().contains(":1: the compressed stream is broken"));
+        let checksum = broken.len() - 8;
+        broken[checksum] ^= 1;
+        assert!(read(&broken).unwrap_err().contains(":1001: the compressed stream is broken"));
         assert!(read(&[b'x'; 70_000]).unwrap_err().contains(":1: a line of more than 65536 octets"));
         assert!(read(b"\xfd7zXZ\0...").unwrap_err().contains("unpack it with `xz -dk`"));
         let directory = tempfile::tempdir().unwrap();

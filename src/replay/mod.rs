@@ -18,6 +18,7 @@ mod feedback;
 mod hints;
 mod ids;
 mod lines;
+pub mod maillog;
 mod progress;
 pub mod ranking;
 mod report;

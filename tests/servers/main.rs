@@ -12,6 +12,7 @@ mod one_ledger;
 mod outage;
 mod postfix;
 mod program;
+mod replay;
 mod sendmail;
 mod sendmail_stages;
 mod set_up;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         crowd::tests,
         sockets::tests,
         documents::tests,
+        replay::tests,
         signals::tests,
     ];
     stories.into_iter().fold(Suite::new(), |suite, tests| tests(suite)).run()

@@ -1,10 +1,13 @@
 //! TxRep, the reputation plugin of Apache SpamAssassin: means over five identities, each fading by the
 //! message, weighted.
+//!
+//! The plugin averages scores of a whole filter. A label stands for such a score here: spam far above the
+//! filter's threshold, ham below it.
 
 use crate::replay::ranking::{Score, Scorer};
 use crate::replay::trace::Row;
 use policy_core::facts::Client;
-use policy_core::name::{DomainName, Sender};
+use policy_core::name::DomainName;
 use policy_core::time::Timestamp;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -13,16 +16,20 @@ use std::net::IpAddr;
 #[derive(Debug, Default)]
 pub struct TxRep(HashMap<String, (f32, f32)>);
 
-const TXREP_FADE: f32 = 0.98;
+/// What is left of the past with each message.
+const FADE: f32 = 0.98;
 /// Weights of sender with network, address, sender, domain, HELO name.
-const TXREP_WEIGHTS: [f32; 5] = [10.0, 4.0, 3.0, 2.0, 0.5];
+const WEIGHTS: [f32; 5] = [10.0, 4.0, 3.0, 2.0, 0.5];
+/// The scores that labels stand for.
+const SPAM: f32 = 10.0;
+const HAM: f32 = -5.0;
 
 impl Scorer for TxRep {
     type Note = [Option<String>; 5];
 
     fn score(&mut self, row: &Row) -> (Score, Self::Note) {
         let keys = keys(row);
-        let means = keys.iter().zip(TXREP_WEIGHTS).filter_map(|(key, weight)| {
+        let means = keys.iter().zip(WEIGHTS).filter_map(|(key, weight)| {
             let (sum, count) = self.0.get(key.as_deref()?)?;
             Some((weight, sum / count))
         });
@@ -34,8 +41,8 @@ impl Scorer for TxRep {
     fn learn(&mut self, keys: Self::Note, spam: bool, _: Timestamp) {
         for key in keys.into_iter().flatten() {
             let (sum, count) = self.0.entry(key).or_default();
-            *sum = *sum * TXREP_FADE + if spam { 1.0 } else { -1.0 };
-            *count = *count * TXREP_FADE + 1.0;
+            *sum = *sum * FADE + if spam { SPAM } else { HAM };
+            *count = *count * FADE + 1.0;
         }
     }
 }
@@ -46,8 +53,9 @@ fn keys(row: &Row) -> [Option<String>; 5] {
         IpAddr::V4(v4) => format!("{}.{}", v4.octets()[0], v4.octets()[1]),
         IpAddr::V6(v6) => format!("{:x}:{:x}:{:x}", v6.segments()[0], v6.segments()[1], v6.segments()[2]),
     };
-    let sender = row.sender.as_ref().filter(|sender| **sender != Sender::Null);
-    let domain = sender.and_then(|sender| sender.domain()).map(DomainName::as_str);
+    // The null sender is a sender like others, and its own domain.
+    let sender = row.sender.as_ref();
+    let domain = sender.map(|sender| sender.domain().map_or("", DomainName::as_str));
     [
         sender.map(|sender| format!("p{sender} {network}")),
         Some(format!("a{address}")),
