@@ -49,7 +49,7 @@ impl Scorer for Engine {
         self.sweep(row.time);
         let appraisal = self.state.appraise(&row.facts(), row.time);
         let standing = appraisal.standing;
-        let score = Score { rank: standing.log_odds(), probability: Some(standing.probability) };
+        let score = Score { rank: standing.log_odds().into(), probability: Some(standing.probability) };
         (score, appraisal.identities)
     }
 

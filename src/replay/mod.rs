@@ -50,6 +50,9 @@ pub enum ReplayError {
     /// There is nothing in the recordings.
     #[error("there is no message in the recordings")]
     Empty,
+    /// A comparison could not be made to its end.
+    #[error("the comparison with other methods failed")]
+    Baselines,
 }
 
 /// Replays labelled traces.
@@ -63,10 +66,11 @@ pub fn replay_traces(args: &Args, config: &Config) -> Result<Report, ReplayError
     let begin = rows.first().ok_or(ReplayError::Empty)?.time;
     let engine = || Engine::new(config.memory, begin);
     let (scored, seconds) = timed_ranking(rows, args, engine());
-    let mut progress = Progress::new("enforcing", rows.len());
-    let closed_loop =
-        Loop::new(rows, &config.policy, engine(), args.feedback(), args.spam_retries).run(|| progress.step());
-    progress.done();
+    // The others run beside the loop, but not beside the ranking, whose speed is told.
+    let (closed_loop, others) = std::thread::scope(|scope| {
+        let others = scope.spawn(|| Baselines::of(rows, args.feedback()));
+        (enforced(rows, args, config, engine()), others.join())
+    });
     let spam = rows.iter().filter(|row| row.spam).count();
     Ok(Report {
         messages: rows.len(),
@@ -76,10 +80,18 @@ pub fn replay_traces(args: &Args, config: &Config) -> Result<Report, ReplayError
         ranking: Ranking::of(&scored),
         calibration: report::calibration(&scored),
         closed_loop,
-        baselines: Baselines::of(rows, args.feedback()),
+        baselines: others.map_err(|_| ReplayError::Baselines)?,
         seconds,
         decisions_per_second: rows.len() as f64 / seconds.max(f64::MIN_POSITIVE),
     })
+}
+
+fn enforced(rows: &[Row], args: &Args, config: &Config, engine: Engine) -> ClosedLoop {
+    let mut progress = Progress::new("enforcing", rows.len());
+    let closed_loop = Loop::new(rows, &config.policy, engine, args.feedback(), args.spam_retries);
+    let closed_loop = closed_loop.run(|| progress.step());
+    progress.done();
+    closed_loop
 }
 
 /// Ranks, and tells what the decisions took.

@@ -15,14 +15,14 @@ pub const HAM_SHARES: [f64; 5] = [0.001, 0.003, 0.005, 0.01, 0.02];
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Score {
     /// Higher is more like spam.
-    pub rank: f32,
+    pub rank: f64,
     /// The chance of spam, where the scorer claims to know it.
     pub probability: Option<f32>,
 }
 
 impl Score {
     /// A score that claims no chance.
-    pub const fn rank(rank: f32) -> Self {
+    pub const fn rank(rank: f64) -> Self {
         Self { rank, probability: None }
     }
 }
@@ -112,8 +112,8 @@ impl Quality {
 
 /// Scores of ham and of spam, lowest first.
 pub(super) struct Curve {
-    ham: Vec<f32>,
-    spam: Vec<f32>,
+    ham: Vec<f64>,
+    spam: Vec<f64>,
 }
 
 impl Curve {
@@ -122,14 +122,14 @@ impl Curve {
         for message in scored {
             if message.spam { spam.push(message.score.rank) } else { ham.push(message.score.rank) }
         }
-        ham.sort_unstable_by(f32::total_cmp);
-        spam.sort_unstable_by(f32::total_cmp);
+        ham.sort_unstable_by(f64::total_cmp);
+        spam.sort_unstable_by(f64::total_cmp);
         Self { ham, spam }
     }
 
     fn one_minus_auc(&self) -> Option<f64> {
         let pairs = self.ham.len() as f64 * self.spam.len() as f64;
-        let below = |score: f32| self.ham.partition_point(|&ham| ham < score) as f64;
+        let below = |score: f64| self.ham.partition_point(|&ham| ham < score) as f64;
         let won: f64 = self.spam.iter().map(|&score| below(score)).sum();
         (pairs > 0.0).then(|| 1.0 - won / pairs)
     }
@@ -148,7 +148,7 @@ impl Curve {
 mod tests {
     use super::*;
 
-    fn scored(scores: &[(f32, bool)]) -> Vec<Scored> {
+    fn scored(scores: &[(f64, bool)]) -> Vec<Scored> {
         let of = |&(rank, spam)| Scored { score: Score::rank(rank), spam, first_contact: false };
         scores.iter().map(of).collect()
     }
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_share_of_ham_may_score_higher() {
-        let mut messages: Vec<(f32, bool)> = (0..100).map(|n| (n as f32, false)).collect();
+        let mut messages: Vec<(f64, bool)> = (0..100).map(|n| (f64::from(n), false)).collect();
         messages.extend([(98.5, true), (97.5, true), (200.0, true), (0.0, true)]);
         let quality = Quality::of(&scored(&messages));
         let expected = [0.25, 0.25, 0.25, 0.5, 0.75].map(Some);

@@ -9,8 +9,8 @@ use std::collections::HashMap;
 /// Spam and ham seen.
 #[derive(Clone, Copy, Debug, Default)]
 struct Counts {
-    spam: f32,
-    ham: f32,
+    spam: f64,
+    ham: f64,
 }
 
 impl Counts {
@@ -19,7 +19,7 @@ impl Counts {
     }
 
     /// The share of spam, leaning on a prior worth `k` messages.
-    fn lean(self, prior: f32, k: f32) -> f32 {
+    fn lean(self, prior: f64, k: f64) -> f64 {
         (self.spam + k * prior) / (self.spam + self.ham + k)
     }
 }
@@ -46,9 +46,9 @@ impl Scorer for AddressRatio {
 pub struct Shrunk(HashMap<Key, Counts>);
 
 /// Messages that the prefix is worth to its address.
-const ADDRESS_K: f32 = 4.0;
+const ADDRESS_K: f64 = 4.0;
 /// Messages that the middle is worth to a prefix: one ham and one spam.
-const PREFIX_K: f32 = 2.0;
+const PREFIX_K: f64 = 2.0;
 
 impl Scorer for Shrunk {
     type Note = [Key; 2];
@@ -73,7 +73,7 @@ impl Scorer for Shrunk {
 pub struct GbUdb(HashMap<Key, Counts>);
 
 /// Messages at which its confidence is full.
-const GBUDB_FULL: f32 = 500.0;
+const GBUDB_FULL: f64 = 500.0;
 
 impl Scorer for GbUdb {
     type Note = Key;
@@ -81,7 +81,7 @@ impl Scorer for GbUdb {
     fn score(&mut self, row: &Row) -> (Score, Key) {
         let key = Key::address(row.client.address);
         let Some(counts) = self.0.get(&key) else { return (Score::rank(0.0), key) };
-        let total = (counts.spam + counts.ham).max(f32::MIN_POSITIVE);
+        let total = (counts.spam + counts.ham).max(f64::MIN_POSITIVE);
         let probability = (counts.spam - counts.ham) / total;
         let confidence = (total.ln_1p() / GBUDB_FULL.ln_1p()).min(1.0);
         (Score::rank(probability.signum() * (probability.abs() * confidence).sqrt()), key)

@@ -10,27 +10,28 @@ use policy_core::facts::Client;
 use policy_core::name::DomainName;
 use policy_core::time::Timestamp;
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 
 /// The sum of scores and the count of messages, by identity.
 #[derive(Debug, Default)]
-pub struct TxRep(HashMap<String, (f32, f32)>);
+pub struct TxRep(HashMap<u64, (f64, f64)>);
 
 /// What is left of the past with each message.
-const FADE: f32 = 0.98;
+const FADE: f64 = 0.98;
 /// Weights of sender with network, address, sender, domain, HELO name.
-const WEIGHTS: [f32; 5] = [10.0, 4.0, 3.0, 2.0, 0.5];
+const WEIGHTS: [f64; 5] = [10.0, 4.0, 3.0, 2.0, 0.5];
 /// The scores that labels stand for.
-const SPAM: f32 = 10.0;
-const HAM: f32 = -5.0;
+const SPAM: f64 = 10.0;
+const HAM: f64 = -5.0;
 
 impl Scorer for TxRep {
-    type Note = [Option<String>; 5];
+    type Note = [Option<u64>; 5];
 
     fn score(&mut self, row: &Row) -> (Score, Self::Note) {
         let keys = keys(row);
         let means = keys.iter().zip(WEIGHTS).filter_map(|(key, weight)| {
-            let (sum, count) = self.0.get(key.as_deref()?)?;
+            let (sum, count) = self.0.get(key.as_ref()?)?;
             Some((weight, sum / count))
         });
         let (weights, sums) =
@@ -47,20 +48,31 @@ impl Scorer for TxRep {
     }
 }
 
-fn keys(row: &Row) -> [Option<String>; 5] {
+fn keys(row: &Row) -> [Option<u64>; 5] {
     let Client { address, helo, .. } = &row.client;
-    let network = match address {
-        IpAddr::V4(v4) => format!("{}.{}", v4.octets()[0], v4.octets()[1]),
-        IpAddr::V6(v6) => format!("{:x}:{:x}:{:x}", v6.segments()[0], v6.segments()[1], v6.segments()[2]),
-    };
     // The null sender is a sender like others, and its own domain.
     let sender = row.sender.as_ref();
     let domain = sender.map(|sender| sender.domain().map_or("", DomainName::as_str));
     [
-        sender.map(|sender| format!("p{sender} {network}")),
-        Some(format!("a{address}")),
-        sender.map(|sender| format!("s{sender}")),
-        domain.map(|domain| format!("d{domain}")),
-        helo.as_ref().map(|helo| format!("h{helo}")),
+        sender.map(|sender| digest((0, sender, network(*address)))),
+        Some(digest((1, address))),
+        sender.map(|sender| digest((2, sender))),
+        domain.map(|domain| digest((3, domain))),
+        helo.as_ref().map(|helo| digest((4, helo))),
     ]
+}
+
+/// IPv4 by its /16, IPv6 by its /48.
+fn network(address: IpAddr) -> u64 {
+    match address {
+        IpAddr::V4(v4) => u64::from(v4.to_bits() >> 16),
+        IpAddr::V6(v6) => (v6.to_bits() >> 80) as u64,
+    }
+}
+
+fn digest(key: impl Hash) -> u64 {
+    // Its keys are fixed, so the same recording gives the same digests.
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    hasher.finish()
 }
