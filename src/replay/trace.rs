@@ -2,7 +2,7 @@
 //!
 //! Columns are found by their names in the header. A wrong line is an error that names file and line; the
 //! last line may be torn and is then counted and left out. Beside `NAME.tsv.gz` a file `NAME.ids.tsv.gz` may
-//! lie, with the same numbers, that says more of them ([`super::ids`]).
+//! lie, with the same numbers, that says more of them.
 //!
 //! Known limit: a signature in a trace is a presence, not a verification, so it never makes a domain
 //! verified here.

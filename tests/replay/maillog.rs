@@ -86,6 +86,9 @@ fn a_torn_last_line_is_counted_and_what_is_no_log_is_an_error() {
     let whole = std::fs::read_to_string(fixture("rfc3339.log")).unwrap();
     let torn = replay(&desk, &[&desk.write("torn.log", whole.clone() + "2026-03-29T0")]);
     assert_eq!((&torn["messages"], &torn["log"]["torn_lines"]), (&3.into(), &1.into()));
+    let packed = gzip(&whole);
+    let cut = replay(&desk, &[&desk.write("cut.log.gz", &packed[..packed.len() - 20])]);
+    assert_eq!(cut["log"]["torn_lines"], 1, "{cut}");
     let error = |name: &str, content: String| {
         let output = tempfail(&["--format", "maillog"], &[&desk.write(name, content)]);
         assert_eq!(output.status.code(), Some(1));

@@ -57,10 +57,15 @@ fn read_one(file: &Surveyed, into: &mut Assembler, now: &mut Timestamp) -> Resul
     let mut lines = Lines::open(&file.file)?;
     let mut calendar = file.calendar;
     while let Some(end) = lines.advance()? {
+        into.seen.lines += 1;
+        if end == End::Torn {
+            // It may look whole and lack half a number.
+            into.seen.torn_lines += 1;
+            break;
+        }
         let text = lines.lossy();
         let entry = Entry::read(&text);
         let at = entry.and_then(|entry| calendar.moment(entry.stamp));
-        into.seen.lines += 1;
         match (entry, at) {
             // Several programs write at once, so a line may be a little before the one above it.
             (Some(entry), Some(at)) => {
@@ -68,7 +73,6 @@ fn read_one(file: &Surveyed, into: &mut Assembler, now: &mut Timestamp) -> Resul
                 into.take(&entry, *now);
             }
             _ if is_note(&text) => (),
-            _ if end == End::Torn => into.seen.torn_lines += 1,
             _ => return Err(lines.wrong(format!("no line of a mail log: {:?}", begin_of(&text)))),
         }
     }
@@ -93,7 +97,7 @@ fn survey(file: &Path) -> Result<Option<Surveyed>, RecordingError> {
     }
     let mut lines = Lines::open(file)?;
     let (mut first, mut last, mut turns) = (None, None, 0);
-    while lines.advance()?.is_some() {
+    while lines.advance()? == Some(End::Whole) {
         let text = lines.lossy();
         let Some((stamp, _)) = Stamp::read(&text) else { continue };
         first = first.or(Some((stamp, lines.number())));
