@@ -15,10 +15,13 @@ use compact_str::{CompactString, format_compact};
 use policy_core::facts::Client;
 use policy_core::name::Sender;
 use policy_core::time::Timestamp;
+use std::time::Duration;
 
 const SESSIONS: usize = 20_000;
 const MESSAGES: usize = 100_000;
 const NAMED_RECIPIENTS: usize = 8;
+/// Sendmail does not log a session's end; after this long a process is another one of the same number.
+const LOGIN: Duration = Duration::from_secs(3600);
 
 /// A message that was accepted, or a recipient that was refused as unknown.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,7 +62,7 @@ pub struct Seen {
 #[derive(Debug)]
 struct Session {
     client: Client,
-    authenticated: bool,
+    authenticated: Option<Timestamp>,
 }
 
 /// A message in parts.
@@ -111,7 +114,7 @@ impl Assembler {
             Event::Connected(peer) => self.connected(process, &peer),
             Event::Disconnected => drop(self.sessions.take(&process)),
             Event::Encrypted => self.session(&process, |session| session.client.tls = Some(true)),
-            Event::Authenticated => self.authenticated(process),
+            Event::Authenticated => self.authenticated(process, now),
             Event::Refused(refused) => self.refused(&process, &refused, now),
             Event::Accepted { queue, client, authenticated } => {
                 self.accepted(id(queue), &process, &client, authenticated, now);
@@ -152,7 +155,7 @@ impl Assembler {
             let same = said.filter(|said| said.address == client.address);
             client.reverse_name = same.and_then(|said| said.reverse_name);
         }
-        self.sessions.put(process, Session { client, authenticated: false });
+        self.sessions.put(process, Session { client, authenticated: None });
     }
 
     fn session(&mut self, process: &CompactString, change: impl FnOnce(&mut Session)) {
@@ -162,9 +165,9 @@ impl Assembler {
     }
 
     /// Sendmail says so before it says who it is.
-    fn authenticated(&mut self, process: CompactString) {
+    fn authenticated(&mut self, process: CompactString, now: Timestamp) {
         let client = Client::new(std::net::Ipv4Addr::UNSPECIFIED.into());
-        self.sessions.put(process, Session { client, authenticated: true });
+        self.sessions.put(process, Session { client, authenticated: Some(now) });
     }
 
     /// What a session knows of its client beyond what a line says.
@@ -220,15 +223,19 @@ impl Assembler {
 
     /// A message has begun; one with the same id before it is over.
     fn begun_by(&mut self, id: CompactString, process: &CompactString, peer: &Peer, now: Timestamp) {
-        let authenticated = self.sessions.get_mut(process).is_some_and(|session| session.authenticated);
+        let since = self.sessions.get_mut(process).and_then(|session| session.authenticated);
+        let authenticated = since.is_some_and(|since| now.since(since) <= LOGIN);
         if authenticated || peer.address.is_loopback() {
             let count = if authenticated { &mut self.seen.authenticated } else { &mut self.seen.local };
             *count += 1;
             return;
         }
         let client = self.client(process, peer);
-        let unknown = self.halves.take(&id).map(|half| half.unknown).unwrap_or_default();
-        let begun = Half { time: now, client: Some(client), unknown, ..Half::default() };
+        let mut begun = Half { time: now, client: Some(client), ..Half::default() };
+        match self.halves.take(&id) {
+            Some(before) if before.client.is_none() => begun.unknown = before.unknown,
+            before => self.finish(before),
+        }
         self.put(id, begun);
     }
 
@@ -276,5 +283,65 @@ impl Assembler {
             let Half { time, sender, recipients, size, .. } = half;
             self.letters.push(Letter { time, client, sender, recipients, accepted, size });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is made of these lines, each a minute after the one before.
+    fn assembled(lines: &[&str]) -> (Vec<Letter>, Seen) {
+        let mut assembler = Assembler::new();
+        for (minute, line) in lines.iter().enumerate() {
+            let line = format!("Nov 21 10:00:00 mx {line}");
+            let now = Timestamp::from_secs(1_700_000_000 + 60 * minute as u64);
+            assembler.take(&Entry::read(&line).unwrap(), now);
+        }
+        assembler.finish_all()
+    }
+
+    #[test]
+    fn what_a_session_said_before_holds_for_its_messages() {
+        let (letters, _) = assembled(&[
+            "postfix/smtpd[7]: connect from unknown[192.0.2.7]",
+            "postfix/smtpd[7]: Anonymous TLS connection established from unknown[192.0.2.7]: TLSv1.3",
+            "postfix/smtpd[7]: NOQUEUE: reject: RCPT from unknown[192.0.2.7]: 554 5.7.1 <a@b.example>: Relay access \
+             denied; from=<s@src.example> to=<a@b.example> proto=ESMTP helo=<pc7>",
+            "postfix/smtpd[7]: 4ABC12: client=unknown[192.0.2.7]",
+            "postfix/qmgr[9]: 4ABC12: from=<s@src.example>, size=10, nrcpt=1 (queue active)",
+            "postfix/qmgr[9]: 4ABC12: from=<s@src.example>, size=10, nrcpt=1 (queue active)",
+            "postfix/smtpd[7]: disconnect from unknown[192.0.2.7]",
+            "postfix/smtpd[7]: 4ABC13: client=unknown[192.0.2.7]",
+            "postfix/qmgr[9]: 4ABC13: from=<>, size=10, nrcpt=1 (queue active)",
+        ]);
+        let client = |place: usize| (letters[place].client.helo.as_deref(), letters[place].client.tls);
+        assert_eq!((letters.len(), client(0), client(1)), (2, (Some("pc7"), Some(true)), (None, None)));
+        assert_eq!(
+            (letters[0].time, letters[1].sender.clone()),
+            (Timestamp::from_secs(1_700_000_180), Some(Sender::Null))
+        );
+    }
+
+    #[test]
+    fn a_queue_id_that_is_used_again_is_another_message() {
+        let message = [
+            "postfix/smtpd[7]: 4ABC12: client=a.example[192.0.2.7]",
+            "postfix/qmgr[9]: 4ABC12: from=<s@src.example>, size=10, nrcpt=1 (queue active)",
+        ];
+        let (letters, seen) = assembled(&[message, message].concat());
+        assert_eq!((letters.len(), seen.unfinished), (2, 0));
+    }
+
+    #[test]
+    fn a_login_ends_with_its_session() {
+        let login = "sm-mta[7]: AUTH=server, relay=a.example [192.0.2.7], authid=joe, mech=PLAIN, bits=0";
+        let message =
+            "sm-mta[7]: 5AL1: from=<s@src.example>, size=1, class=0, nrcpts=1, relay=a.example [192.0.2.7]";
+        let mut lines = vec![login, message];
+        lines.resize(70, "-- MARK --");
+        lines.push(message);
+        let (letters, seen) = assembled(&lines);
+        assert_eq!((letters.len(), seen.authenticated), (1, 1));
     }
 }
