@@ -30,7 +30,8 @@ fn bots_that_retry_as_told() {
     let spam = world.outcome(Party::Actor, true, BEGIN);
     bystanders(Bounds::of("bots that retry as told", seed), &world)
         .told("spam sent", spam.sent as f64)
-        .at_most("spam let in, share", spam.share_let_in(), 0.1)
+        // Of a bot's 240: five until labels convict, then two an hour.
+        .at_most("spam let in, share", spam.share_let_in(), 0.125)
         .conclude();
 }
 

@@ -1,9 +1,10 @@
 //! No adversary at all: the life that the others disturb, and the simulator itself.
 
-use crate::simulator::mail::{Mail, Party, bare, proper, v4};
+use crate::simulator::mail::{Mail, Party, bare, domain, proper, v4};
 use crate::simulator::mailer::Mailer;
 use crate::simulator::{BEGIN, Filter, MINUTE, World, days_before, hours};
 use crate::table::{Bounds, seed};
+use policy_core::identity::Kind;
 use std::time::Duration;
 
 /// Enough for everybody; see the flood for what happens when it is not.
@@ -57,6 +58,20 @@ fn a_label_reaches_the_ledger_after_its_delay() {
     let before = chance(&world);
     world.run(BEGIN.after(11 * MINUTE));
     assert!(before < 0.5 && chance(&world) > 0.5, "{before}, then {}", chance(&world));
+}
+
+#[test]
+fn a_label_reaches_a_domain_that_only_signed() {
+    let mut world = World::new(1, STATE, BEGIN);
+    let forwarder = proper(v4(0x0a60_0001), "mail.alumni.example");
+    let mail = Mail { dkim: Some(domain("origin.example")), ..Mail::unverified(forwarder, "origin.example") };
+    world.add([(BEGIN, mail.clone())].into_iter());
+    world.run(hours(1));
+    let mut facts = world.facts(&mail);
+    facts.message.verified = mail.verified_domains(true);
+    let explanation = world.state.explain(&world.policy, &facts, world.now);
+    let verified = explanation.identities.iter().find(|identity| identity.kind == Kind::Verified);
+    assert!(verified.is_some_and(|domain| domain.reading.slow.good > 1.0), "{verified:?}");
 }
 
 #[test]

@@ -50,10 +50,12 @@ fn a_million_keys_in_half_an_hour() {
     let before = standings(&mut world);
     let half_past = hours(10).after(MINUTE * 30);
     world.add(Stream::even(seed + 1, 500_000.0, hours(10)..half_past, |rng, _| made_up(rng)));
-    let mut most = 0;
+    let (mut most, mut fullest) = (0, 0.0f64);
     for minute in 1..=30 {
         world.run(hours(10).after(MINUTE * minute));
         most = most.max(world.bytes());
+        let identities = world.state.usage().tables[0];
+        fullest = fullest.max(identities.entries as f64 / identities.capacity as f64);
     }
     let after = standings(&mut world);
     let fell = |((well, evidence), (still, left)): (&(bool, f32), &(bool, f32))| {
@@ -66,6 +68,8 @@ fn a_million_keys_in_half_an_hour() {
     bystanders(Bounds::of("flood of keys", seed), &world)
         .told("messages sent, of four keys each", flood.sent as f64)
         .told("known senders that stood well before", before.iter().filter(|(well, _)| *well).count() as f64)
+        // An eighth of a full segment leaves at once.
+        .at_least("fullest table of identities, share", fullest, 0.875)
         .at_most("known senders that fell, or are half forgotten", fallen as f64, 0.0)
         .at_most("most memory taken, share of the cap", most as f64 / CAP as f64, 1.0)
         .told("flood let in, share", flood.share_let_in())

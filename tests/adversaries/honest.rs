@@ -2,11 +2,12 @@
 
 use crate::calm::{a_month, bystanders};
 use crate::simulator::arrivals::Stream;
-use crate::simulator::mail::{Mail, Party, proper, v4};
+use crate::simulator::mail::{Mail, Party, generic, proper, v4};
 use crate::simulator::mailer::HONEST;
 use crate::simulator::outcome::Fate;
 use crate::simulator::{BEGIN, MINUTE, World, hours};
 use crate::table::{Bounds, seed};
+use policy_core::facts::Client;
 use rand::Rng;
 
 /// A new server whose `n`-th day sees `daily(n)` messages, between hours `from` and `to` of each day.
@@ -51,24 +52,38 @@ fn warm_up_on_amazons_ramp() {
     ramp("warm-up, Amazon SES's ramp", 46, (8, 20), |day| 200.0 * 250f64.powf(day as f64 / 45.0));
 }
 
-/// Login codes: each of a thousand services writes once, at ordinary volume, from a server set up well.
-#[test]
-fn login_codes_from_first_seen_senders() {
+/// A thousand services that are new here; each writes once, at ordinary volume. `host` makes one's server.
+fn login_codes(name: &'static str, host: fn(u32, &str) -> Client) {
     let seed = seed();
     let mut world = a_month(seed, 48);
     let mut service = 0;
     world.add(Stream::even(seed + 1, 25.0, BEGIN..hours(40), move |rng, _| {
         service += 1;
         let name = format!("service{service}.example");
-        let host = proper(v4(0x0a6c_0019 | service << 8), &format!("mta-{}.{name}", service % 7));
         let mailer = HONEST[rng.random_range(0..HONEST.len())];
-        Mail { size: 9_000, ..Mail::verified(host, &name).by(mailer).to(rng.random_range(0..50)) }
+        let mail = Mail::verified(host(service, &name), &name).by(mailer);
+        Mail { size: 9_000, ..mail.to(rng.random_range(0..50)) }
     }));
     world.run(hours(48));
     world.close();
     let codes = world.outcome(Party::Actor, false, BEGIN);
-    bystanders(Bounds::of("login codes", seed), &world)
+    bystanders(Bounds::of(name, seed), &world)
         .told("messages sent", codes.sent as f64)
         .at_most("deferred", codes.deferred as f64, 0.0)
         .conclude();
+}
+
+/// From servers set up as they should be.
+#[test]
+fn login_codes_from_first_seen_senders() {
+    login_codes("login codes", |n, name| proper(v4(0x0a6c_0019 | n << 8), &format!("mta-{}.{name}", n % 7)));
+}
+
+/// From rented hosts that kept the reverse name of their provider: verified all the same.
+#[test]
+fn login_codes_from_rented_hosts() {
+    login_codes("login codes, rented hosts", |n, name| {
+        let host = generic(v4(0x0a70_0019 | n << 8), "cloud.example");
+        Client { helo: Some(format!("app.{name}").into()), tls: Some(true), ..host }
+    });
 }

@@ -7,17 +7,23 @@ pub(crate) struct KnownMiss {
     pub(crate) reason: &'static str,
 }
 
-const LOW: &str = "acceptance counts as good although the filter convicts the message afterwards, so a sender of \
-    90 % spam stays Low, never Bad, and keeps a quarter of a stranger's quota";
-const SITE: &str =
-    "what a /48 sends through ever new /64s is Low at worst, and a Low prefix shares thirty an hour";
-const WIDE: &str = "strangers share no budget beyond their /24 or /48, whatever their like have sent";
+const LOW: &str = "a message that was let in counts as good (0.25) even when the filter convicts it, so a sender of \
+    spam alone reads 0.72 at a filter that catches 90 %: Low for ever, seven an hour, never Bad (0.75)";
+const RETRY: &str = "coming back as asked counts as good (0.5) with each message, so strangers that do so read 0.50 \
+    and stay New, with a stranger's whole quota for their prefix however bad it is";
+const ALONE: &str =
+    "each newcomer is judged alone: it has its own open allowance, then a Low one on top of that";
 const REPORTER: &str = "an outcome does not name its reporter, so no reporter's complaints can be capped";
-const SHARED_LANE: &str = "a Low host's good and bad mail draw on one meter, whichever mailbox wrote it";
-const SLOW: &str = "six hours of good evidence have to be outweighed before the fast memory turns";
-const TRAITS: &str = "traits add up as if independent: one that says good for others lets bots in at once";
-const TENANT: &str = "the pool's good hosts outvote the tenant's own domain, whose quota is then an open one";
-const BURST: &str = "a prefix has its burst and its rate within one hour, for twice the limit";
+const SHARED_LANE: &str =
+    "a Low host's good and bad mail draw on one meter of seven an hour, whoever wrote it";
+const SLOW: &str = "even the fast memory holds hours of good mail, which an hour of spam must first outweigh; \
+    there is no test for a run of convictions";
+const TRAITS: &str = "traits add up as if independent: a first label that is good elsewhere lets a generic host in at \
+    once, and from its second message on it is Low, which waits for nothing";
+const TENANT: &str =
+    "the pool's good hosts outvote the tenant's own domain (0.72), so it is Medium, with sixty an hour";
+const SISTERS: &str = "a host that is Medium pays nothing to its /24, and sisters under one domain are Medium at once; \
+    then each lane has a burst of its own";
 
 const fn miss(adversary: &'static str, what: &'static str, reason: &'static str) -> KnownMiss {
     KnownMiss { adversary, what, reason }
@@ -25,14 +31,14 @@ const fn miss(adversary: &'static str, what: &'static str, reason: &'static str)
 
 /// All of them.
 pub(crate) const KNOWN_MISSES: &[KnownMiss] = &[
-    miss("IPv6 rotation in a /32", "identities remembered", WIDE),
-    miss("IPv6 rotation in a /32", "spam let in", WIDE),
-    miss("IPv6 rotation in a /48", "identities remembered", SITE),
-    miss("IPv6 rotation in a /48", "spam let in", SITE),
+    miss("IPv6 rotation in a /32", "identities remembered", RETRY),
+    miss("IPv6 rotation in a /32", "spam let in", RETRY),
+    miss("IPv6 rotation in a /48", "identities remembered", RETRY),
+    miss("IPv6 rotation in a /48", "spam let in", RETRY),
     miss("IPv6 rotation in a /64", "spam let in", LOW),
     miss("bots that retry as told", "spam let in, share", LOW),
     miss("false complaints", "the shop's mail deferred, share", REPORTER),
-    miss("forged senders", "forgeries let in, share", WIDE),
+    miss("forged senders", "forgeries let in, share", RETRY),
     miss("good server of a year turns", "its good mail's delay meanwhile, p95 in s", SHARED_LANE),
     miss("good server of a year turns", "seconds until clamped", SLOW),
     miss("good server of a year turns", "spam let in at all, share", SLOW),
@@ -43,8 +49,8 @@ pub(crate) const KNOWN_MISSES: &[KnownMiss] = &[
     miss("good server turns, quietly", "spam let in until clamped", SLOW),
     miss("hailstorm of bots", "spam let in, share", TRAITS),
     miss("low and slow", "spam let in a day, after the first", LOW),
-    miss("new domain and address hourly", "spam let in an hour", WIDE),
+    miss("new domain and address hourly", "spam let in an hour", ALONE),
     miss("new domain every hour", "spam let in an hour", LOW),
     miss("one bad tenant of 500", "spam let in, share", TENANT),
-    miss("snowshoe", "spam of the first hour let in", BURST),
+    miss("snowshoe", "spam of the first hour let in", SISTERS),
 ];

@@ -38,7 +38,8 @@ fn fates(world: &World, spam: bool) -> Vec<Fate> {
     world.fates.iter().filter(|fate| fate.is_of(Party::Actor, spam) && fate.sent >= BEGIN).copied().collect()
 }
 
-fn judge(name: &'static str, hourly: f64, minutes: f64) {
+/// Clamped within so many minutes, and no more than this share of the spam let in, whenever.
+fn judge(name: &'static str, hourly: f64, minutes: f64, share: f64) {
     let seed = seed();
     let world = year_and_turn(seed, hourly);
     let (ham, spam) = (fates(&world, false), fates(&world, true));
@@ -52,7 +53,7 @@ fn judge(name: &'static str, hourly: f64, minutes: f64) {
         .told("spam sent", spam.len() as f64)
         .at_most("seconds until clamped", seconds, minutes * 60.0)
         .at_most("spam let in until clamped", leaked, 60.0)
-        .at_most("spam let in at all, share", Outcome::of(spam.iter()).share_let_in(), 0.1)
+        .at_most("spam let in at all, share", Outcome::of(spam.iter()).share_let_in(), share)
         .told("its good mail deferred meanwhile, share", during.share_deferred())
         // Four hours: when mail servers begin to warn their users of a delay.
         .at_most("its good mail's delay meanwhile, p95 in s", during.delay(0.95), 4.0 * HOUR.as_secs_f64())
@@ -64,13 +65,13 @@ fn judge(name: &'static str, hourly: f64, minutes: f64) {
 /// Fast: ten spam messages to one of its own, and clamped within ten minutes.
 #[test]
 fn a_good_server_turns_to_spam() {
-    judge("good server of a year turns", 150.0, 10.0);
+    judge("good server of a year turns", 150.0, 10.0, 0.1);
 }
 
 /// A message a minute, no more than on an ordinary morning: nothing but labels tells, within half an hour.
 #[test]
 fn a_good_server_turns_to_spam_quietly() {
-    judge("good server turns, quietly", 60.0, 30.0);
+    judge("good server turns, quietly", 60.0, 30.0, 0.2);
 }
 
 #[test]

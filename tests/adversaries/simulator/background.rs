@@ -114,11 +114,34 @@ impl World {
 
     /// What became of the good mail of everybody else that was sent from `from` on.
     pub(crate) fn bystanders(&self, from: Timestamp) -> Outcome {
-        Outcome::of(self.fates.iter().filter(|f| f.is_of(Party::Background, false) && f.sent >= from))
+        self.outcome(Party::Background, false, from)
     }
 
     /// What became of the mail of a party that was sent from `from` on.
     pub(crate) fn outcome(&self, party: Party, spam: bool, from: Timestamp) -> Outcome {
-        Outcome::of(self.fates.iter().filter(|f| f.is_of(party, spam) && f.sent >= from))
+        let outcome = Outcome::of(self.fates.iter().filter(|f| f.is_of(party, spam) && f.sent >= from));
+        // Every bound holds for mail that nobody sent.
+        assert!(outcome.sent > 0, "no mail of {party:?}");
+        outcome
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn two_hundred_known_senders_of_every_sort() {
+        let all = correspondents();
+        assert_eq!(all.len(), 200);
+        let daily: f64 = all.iter().map(|correspondent| correspondent.daily).sum();
+        assert!((1500.0..2500.0).contains(&daily), "{daily} messages a day");
+        let mails = || all.iter().flat_map(|correspondent| &correspondent.mails);
+        let domains: HashSet<_> = mails().filter_map(|mail| mail.spf.clone()).collect();
+        assert_eq!(domains.len(), 200 - 12 - FORWARDERS as usize, "one in ten companies does without");
+        let shared = mails().filter(|mail| mail.hosts.len() > 1).count();
+        assert_eq!(shared as u32, NEWSLETTERS * 3 + POOLS * TENANTS * 16);
+        assert!(mails().all(|mail| mail.party == Party::Background && mail.mailer != Mailer::Never));
     }
 }
