@@ -24,6 +24,8 @@ const TENANT: &str =
     "the pool's good hosts outvote the tenant's own domain (0.72), so it is Medium, with sixty an hour";
 const SISTERS: &str = "a host that is Medium pays nothing to its /24, and sisters under one domain are Medium at once; \
     then each lane has a burst of its own";
+const TRAINED: &str = "what half an hour may teach about a trait is not bounded: spam from hosts set up well turns the \
+    traits of every honest newcomer for a day";
 
 const fn miss(adversary: &'static str, what: &'static str, reason: &'static str) -> KnownMiss {
     KnownMiss { adversary, what, reason }
@@ -53,4 +55,5 @@ pub(crate) const KNOWN_MISSES: &[KnownMiss] = &[
     miss("new domain every hour", "spam let in an hour", LOW),
     miss("one bad tenant of 500", "spam let in, share", TENANT),
     miss("snowshoe", "spam of the first hour let in", SISTERS),
+    miss("flood of keys", "newcomers' mail deferred, share", TRAINED),
 ];

@@ -1,8 +1,9 @@
 //! The ordinary life of a mail server: two hundred known senders, and the spam that everybody gets.
 //!
 //! Company servers, newsletters from small pools, tenants of large shared pools, mailing lists and
-//! forwarders, each with a volume and a mailer of its own; beside them bots that send one message and are
-//! gone. Addresses are private ones: senders live below 10.0.0.0/11, bots from 10.128.0.0 on.
+//! forwarders, each with a volume and a mailer of its own; beside them honest newcomers that write once, and
+//! bots that send one message and are gone. Addresses are private ones: senders live below 10.0.0.0/11,
+//! newcomers in 10.32.0.0/11, bots from 10.128.0.0 on.
 
 use super::mail::{Mail, Party, bare, domain, generic, proper, v4};
 use super::mailer::{HONEST, Mailer};
@@ -23,6 +24,8 @@ const POOLS: u32 = 6;
 const TENANTS: u32 = 5;
 const LISTS: u32 = 10;
 const FORWARDERS: u32 = 10;
+/// Newcomers a day.
+const NEWCOMERS: f64 = 100.0;
 /// Bots' messages an hour.
 const BOTS: f64 = 20.0;
 
@@ -90,6 +93,23 @@ fn known(mail: Mail, n: u32) -> Mail {
     mail.of(Party::Background).by(HONEST[n as usize % HONEST.len()])
 }
 
+/// The first message of somebody honest. One in eight proves nothing by SPF or DKIM, and one in eight kept
+/// the reverse name of the provider that its host is rented from.
+fn newcomer(rng: &mut SmallRng, _: Timestamp) -> Mail {
+    let n: u32 = rng.random();
+    let (address, name) = (v4(0x0a20_0000 | n >> 11), format!("newcomer{n:x}.example"));
+    let own = proper(address, &format!("mail.{name}"));
+    let mail = match n % 8 {
+        0 => Mail::unverified(own, &name),
+        1 => Mail::verified(
+            Client { helo: own.helo, tls: own.tls, ..generic(address, "cloud.example") },
+            &name,
+        ),
+        _ => Mail::verified(own, &name),
+    };
+    known(mail, n >> 3).of(Party::Newcomer).to(rng.random_range(0..MAILBOXES))
+}
+
 /// One message of a bot: without a name or with an access network's, and never from the same place.
 fn bot(rng: &mut SmallRng, _: Timestamp) -> Mail {
     let address = v4(0x0a80_0000 | rng.random_range(0..1 << 23));
@@ -109,12 +129,8 @@ impl World {
             };
             self.add(Stream::diurnal(seed ^ (n << 32), daily, when.clone(), write));
         }
+        self.add(Stream::diurnal(seed ^ (1 << 61), NEWCOMERS, when.clone(), newcomer));
         self.add(Stream::even(seed ^ (1 << 62), BOTS, when, bot));
-    }
-
-    /// What became of the good mail of everybody else that was sent from `from` on.
-    pub(crate) fn bystanders(&self, from: Timestamp) -> Outcome {
-        self.outcome(Party::Background, false, from)
     }
 
     /// What became of the mail of a party that was sent from `from` on.

@@ -11,6 +11,8 @@ use std::rc::Rc;
 pub(crate) enum Party {
     /// The ordinary life of the server.
     Background,
+    /// Honest strangers, who write once as part of that life.
+    Newcomer,
     /// Whoever the test is about, honest mail of a compromised host included.
     Actor,
     /// Somebody honest who shares something with the actor.

@@ -227,6 +227,7 @@ impl World {
             spam: flight.mail.spam,
             sent: flight.sent,
             let_in: is_let_in.then_some(self.now),
+            ended: self.now,
             deferrals: flight.tries - u32::from(is_let_in),
             reason: flight.reason,
             lost,

@@ -13,6 +13,8 @@ pub(crate) struct Fate {
     pub(crate) spam: bool,
     pub(crate) sent: Timestamp,
     pub(crate) let_in: Option<Timestamp>,
+    /// When it was let in or given up, or the end of the run.
+    pub(crate) ended: Timestamp,
     /// How often it was deferred.
     pub(crate) deferrals: u32,
     /// Why it was first deferred.
@@ -40,7 +42,8 @@ pub(crate) struct Outcome {
     pub(crate) deferred: usize,
     /// Given up by their mailers.
     pub(crate) lost: usize,
-    /// Seconds until each was let in, ascending; without end for those that were not.
+    /// Seconds until each was let in, ascending: without end for what was lost, and for what is still under
+    /// way as long as the run saw it wait.
     delays: Vec<f64>,
 }
 
@@ -52,7 +55,8 @@ impl Outcome {
             outcome.let_in += usize::from(fate.let_in.is_some());
             outcome.deferred += usize::from(fate.was_deferred());
             outcome.lost += usize::from(fate.lost);
-            let delay = fate.let_in.map_or(f64::INFINITY, |at| at.since(fate.sent).as_secs_f64());
+            let waited = fate.ended.since(fate.sent).as_secs_f64();
+            let delay = if fate.lost { f64::INFINITY } else { waited };
             outcome.delays.push(delay);
         }
         outcome.delays.sort_by(f64::total_cmp);
@@ -115,7 +119,8 @@ mod tests {
         let sent = BEGIN.after(Duration::from_secs(sent));
         let let_in = delay.map(|delay| sent.after(Duration::from_secs(delay)));
         let lost = let_in.is_none();
-        Fate { party: Party::Actor, tag: 0, spam: true, sent, let_in, deferrals, reason: None, lost }
+        let ended = let_in.unwrap_or(sent);
+        Fate { party: Party::Actor, tag: 0, spam: true, sent, let_in, ended, deferrals, reason: None, lost }
     }
 
     #[test]
