@@ -7,25 +7,25 @@ pub(crate) struct KnownMiss {
     pub(crate) reason: &'static str,
 }
 
-const LOW: &str = "a message that was let in counts as good (0.25) even when the filter convicts it, so a sender of \
-    spam alone reads 0.72 at a filter that catches 90 %: Low for ever, seven an hour, never Bad (0.75)";
-const RETRY: &str = "coming back as asked counts as good (0.5) with each message, so strangers that do so read 0.50 \
-    and stay New, with a stranger's whole quota for their prefix however bad it is";
-const ALONE: &str =
-    "each newcomer is judged alone: it has its own open allowance, then a Low one on top of that";
+const LOW: &str = "a message that was let in counts as good (0.25) even when the filter convicts it, so a sender \
+    of spam alone reads 0.72 at a filter that catches 90 %: Low for ever, seven an hour, never Bad (0.75)";
+const SITE: &str =
+    "whoever is New draws on a stranger's whole quota for the prefix, however bad the prefix itself is";
+const ALONE: &str = "strangers share no budget beyond their /24 or /48: each newcomer has an open allowance of its \
+    own, then a Low one on top of that";
 const REPORTER: &str = "an outcome does not name its reporter, so no reporter's complaints can be capped";
 const SHARED_LANE: &str =
     "a Low host's good and bad mail draw on one meter of seven an hour, whoever wrote it";
 const SLOW: &str = "even the fast memory holds hours of good mail, which an hour of spam must first outweigh; \
     there is no test for a run of convictions";
-const TRAITS: &str = "traits add up as if independent: a first label that is good elsewhere lets a generic host in at \
-    once, and from its second message on it is Low, which waits for nothing";
+const TRAITS: &str = "traits add up as if independent: a first label that is good elsewhere lets a generic host in \
+    at once, and from its second message on it is Low, which waits for nothing";
 const TENANT: &str =
     "the pool's good hosts outvote the tenant's own domain (0.72), so it is Medium, with sixty an hour";
-const SISTERS: &str = "a host that is Medium pays nothing to its /24, and sisters under one domain are Medium at once; \
-    then each lane has a burst of its own";
-const TRAINED: &str = "what half an hour may teach about a trait is not bounded: spam from hosts set up well turns the \
-    traits of every honest newcomer for a day";
+const SISTERS: &str = "a host that is Medium pays nothing to its /24, and sisters under one domain are Medium at \
+    once; then each lane has a burst of its own";
+const TRAINED: &str = "what half an hour may teach about a trait is not bounded: spam from hosts set up well turns \
+    the traits of every honest newcomer for a day";
 
 const fn miss(adversary: &'static str, what: &'static str, reason: &'static str) -> KnownMiss {
     KnownMiss { adversary, what, reason }
@@ -33,14 +33,14 @@ const fn miss(adversary: &'static str, what: &'static str, reason: &'static str)
 
 /// All of them.
 pub(crate) const KNOWN_MISSES: &[KnownMiss] = &[
-    miss("IPv6 rotation in a /32", "identities remembered", RETRY),
-    miss("IPv6 rotation in a /32", "spam let in", RETRY),
-    miss("IPv6 rotation in a /48", "identities remembered", RETRY),
-    miss("IPv6 rotation in a /48", "spam let in", RETRY),
+    miss("IPv6 rotation in a /32", "identities remembered", ALONE),
+    miss("IPv6 rotation in a /32", "spam let in", ALONE),
+    miss("IPv6 rotation in a /48", "identities remembered", SITE),
+    miss("IPv6 rotation in a /48", "spam let in", SITE),
     miss("IPv6 rotation in a /64", "spam let in", LOW),
     miss("bots that retry as told", "spam let in, share", LOW),
     miss("false complaints", "the shop's mail deferred, share", REPORTER),
-    miss("forged senders", "forgeries let in, share", RETRY),
+    miss("forged senders", "forgeries let in, share", ALONE),
     miss("good server of a year turns", "its good mail's delay meanwhile, p95 in s", SHARED_LANE),
     miss("good server of a year turns", "seconds until clamped", SLOW),
     miss("good server of a year turns", "spam let in at all, share", SLOW),

@@ -87,12 +87,20 @@ impl Bounds {
             // One write a test, so that tests which end together do not mix their lines.
             file.write_all(json.as_bytes()).unwrap();
         }
-        let faults: Vec<String> = self.rows.iter().filter_map(|row| self.fault(row)).collect();
+        let faults: Vec<String> =
+            self.rows.iter().filter_map(|row| self.fault(row)).chain(self.unknown_misses()).collect();
         assert!(faults.is_empty(), "seed {}:\n{}", self.seed, faults.join("\n"));
     }
 
     fn is_known(&self, row: &Row) -> bool {
         KNOWN_MISSES.iter().any(|miss| miss.adversary == self.adversary && miss.what == row.what)
+    }
+
+    /// Known misses of this adversary that no row of it answers to.
+    fn unknown_misses(&self) -> impl Iterator<Item = String> {
+        let mine = KNOWN_MISSES.iter().filter(|miss| miss.adversary == self.adversary);
+        let gone = mine.filter(|miss| self.rows.iter().all(|row| row.what != miss.what));
+        gone.map(|miss| format!("no such bound: {} {}", miss.adversary, miss.what))
     }
 
     fn word(&self, row: &Row) -> &'static str {
@@ -169,6 +177,7 @@ mod tests {
         assert_eq!(missed.fault(&missed.rows[0]), None);
         let held = Bounds::of(miss.adversary, 1).at_most(miss.what, 0.0, 1.0);
         assert!(held.fault(&held.rows[0]).is_some());
+        assert_ne!(Bounds::of(miss.adversary, 1).unknown_misses().count(), 0, "it must be about a row");
     }
 
     #[test]
