@@ -16,7 +16,8 @@ fn bot(n: u32) -> Client {
     if n.is_multiple_of(2) { bare(address) } else { generic(address, "isp.example") }
 }
 
-/// 200 bots, twenty messages an hour each for twelve hours, which believe every reply and come back when told.
+/// 200 bots, twenty messages an hour each for twelve hours, which believe every reply and come back when
+/// told.
 #[test]
 fn bots_that_retry_as_told() {
     let seed = seed();

@@ -7,25 +7,28 @@ pub(crate) struct KnownMiss {
     pub(crate) reason: &'static str,
 }
 
-const LOW: &str = "a message that was let in counts as good (0.25) even when the filter convicts it, so a sender \
-    of spam alone reads 0.72 at a filter that catches 90 %: Low for ever, seven an hour, never Bad (0.75)";
-const SITE: &str =
-    "whoever is New draws on a stranger's whole quota for the prefix, however bad the prefix itself is";
-const ALONE: &str = "strangers share no budget beyond their /24 or /48: each newcomer has an open allowance of its \
-    own, then a Low one on top of that";
-const REPORTER: &str = "an outcome does not name its reporter, so no reporter's complaints can be capped";
-const SHARED_LANE: &str =
-    "a Low host's good and bad mail draw on one meter of seven an hour, whoever wrote it";
-const SLOW: &str = "even the fast memory holds hours of good mail, which an hour of spam must first outweigh; \
-    there is no test for a run of convictions";
-const TRAITS: &str = "traits add up as if independent: a first label that is good elsewhere lets a generic host in \
-    at once, and from its second message on it is Low, which waits for nothing";
-const TENANT: &str =
-    "the pool's good hosts outvote the tenant's own domain (0.72), so it is Medium, with sixty an hour";
-const SISTERS: &str = "a host that is Medium pays nothing to its /24, and sisters under one domain are Medium at \
-    once; then each lane has a burst of its own";
-const TRAINED: &str = "what half an hour may teach about a trait is not bounded: spam from hosts set up well turns \
-    the traits of every honest newcomer for a day";
+const LOW: &str = "a message that was let in counts as good (0.25) even when the filter convicts \
+    it, so a sender of spam alone reads 0.72 at a filter that catches 90 %: Low \
+    for ever, seven an hour, never Bad (0.75)";
+const SITE: &str = "whoever is New draws on a stranger's whole quota for the prefix, however bad \
+    the prefix itself is";
+const ALONE: &str = "strangers share no budget beyond their /24 or /48: each newcomer has an open \
+    allowance of its own, then a Low one on top of that";
+const REPORTER: &str = "an outcome does not name its reporter, so no reporter's complaints can be \
+    capped";
+const SHARED_LANE: &str = "a Low host's good and bad mail draw on one meter of seven an hour, whoever \
+    wrote it";
+const SLOW: &str = "even the fast memory holds hours of good mail, which an hour of spam must \
+    first outweigh; there is no test for a run of convictions";
+const TRAITS: &str = "traits add up as if independent: a first label that is good elsewhere lets a \
+    generic host in at once, and from its second message on it is Low, which waits \
+    for nothing";
+const TENANT: &str = "the pool's good hosts outvote the tenant's own domain (0.72), so it is Medium, \
+    with sixty an hour";
+const SISTERS: &str = "a host that is Medium pays nothing to its /24, and sisters under one domain \
+    are Medium at once; then each lane has a burst of its own";
+const TRAINED: &str = "what half an hour may teach about a trait is not bounded: spam from hosts set \
+    up well turns the traits of every honest newcomer for a day";
 
 const fn miss(adversary: &'static str, what: &'static str, reason: &'static str) -> KnownMiss {
     KnownMiss { adversary, what, reason }

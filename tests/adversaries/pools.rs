@@ -1,4 +1,5 @@
-//! Hosts that send for many: one bad tenant must not cost the others anything, nor what is forwarded the rest.
+//! Hosts that send for many: one bad tenant must not cost the others anything, nor what a host forwards
+//! the mail beside it.
 
 use crate::calm::{a_month, bystanders};
 use crate::simulator::arrivals::Stream;
