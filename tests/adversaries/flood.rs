@@ -1,0 +1,77 @@
+//! A flood of keys: whoever makes up names and addresses by the million must not push out what is known.
+
+use crate::calm::bystanders;
+use crate::simulator::arrivals::Stream;
+use crate::simulator::background::correspondents;
+use crate::simulator::mail::{Mail, Party, bare, proper, v4};
+use crate::simulator::mailer::Mailer;
+use crate::simulator::{BEGIN, MINUTE, World, days_before, hours};
+use crate::table::{Bounds, seed};
+use policy_core::standing::Word;
+use rand::Rng;
+use rand::rngs::SmallRng;
+
+/// So little that the flood overflows each table of it.
+const CAP: usize = 8 << 20;
+
+/// Whether each known sender stands well, and on how much evidence.
+fn standings(world: &mut World) -> Vec<(bool, f32)> {
+    let mails = correspondents().into_iter().map(|correspondent| correspondent.mails[0].clone());
+    let all = mails.map(|mail| {
+        let facts = world.facts(&mail);
+        let standing = world.state.appraise(&facts, world.now).standing;
+        (matches!(standing.word, Word::High | Word::Medium), standing.evidence)
+    });
+    all.collect()
+}
+
+/// A message from nobody seen before: an address, a HELO name and a sender of its own, and for every other
+/// one a reverse name and a verified domain too. About four keys each.
+fn made_up(rng: &mut SmallRng) -> Mail {
+    let n: u32 = rng.random();
+    let address = v4(0xf000_0000 | n >> 4);
+    let from = format!("x{n:x}.example");
+    let mail = if n.is_multiple_of(2) {
+        Mail::verified(proper(address, &format!("mail.h{n:x}.example")), &from)
+    } else {
+        let mut host = bare(address);
+        host.helo = Some(format!("h{n:x}").into());
+        Mail::unverified(host, &from)
+    };
+    mail.spam().by(Mailer::Never).to(rng.random_range(0..50))
+}
+
+#[test]
+fn a_million_keys_in_half_an_hour() {
+    let seed = seed();
+    let mut world = World::new(seed, CAP, days_before(30));
+    world.live(seed, days_before(30)..hours(34));
+    world.run(hours(10));
+    let before = standings(&mut world);
+    let half_past = hours(10).after(MINUTE * 30);
+    world.add(Stream::even(seed + 1, 500_000.0, hours(10)..half_past, |rng, _| made_up(rng)));
+    let (mut most, mut fullest) = (0, 0.0f64);
+    for minute in 1..=30 {
+        world.run(hours(10).after(MINUTE * minute));
+        most = most.max(world.bytes());
+        let identities = world.state.usage().tables[0];
+        fullest = fullest.max(identities.entries as f64 / identities.capacity as f64);
+    }
+    let after = standings(&mut world);
+    let fell = |((well, evidence), (still, left)): (&(bool, f32), &(bool, f32))| {
+        *well && !*still || *left < evidence / 2.0
+    };
+    let fallen = before.iter().zip(&after).filter(|&(before, after)| fell((before, after))).count();
+    world.run(hours(34));
+    world.close();
+    let flood = world.outcome(Party::Actor, true, BEGIN);
+    bystanders(Bounds::of("flood of keys", seed), &world)
+        .told("messages sent, of four keys each", flood.sent as f64)
+        .told("known senders that stood well before", before.iter().filter(|(well, _)| *well).count() as f64)
+        // An eighth of a full segment leaves at once.
+        .at_least("fullest table of identities, share", fullest, 0.875)
+        .at_most("known senders that fell, or are half forgotten", fallen as f64, 0.0)
+        .at_most("most memory taken, share of the cap", most as f64 / CAP as f64, 1.0)
+        .told("flood let in, share", flood.share_let_in())
+        .conclude();
+}
