@@ -44,6 +44,9 @@ enum Command {
     /// A labelled trace shows how well spam is told from ham, and what enforcing the policy would delay; a mail
     /// log shows what would have been deferred, whose it was, and why.
     Replay(replay::Args),
+    /// Fit the weights that ship with the program, and print them as its source text.
+    #[command(hide = true)]
+    Fit(replay::FitArgs),
 }
 
 #[derive(Debug, Args)]
@@ -87,6 +90,7 @@ pub fn run() -> ExitCode {
         Command::Config => print(SAMPLE),
         Command::Demo => demo(),
         Command::Replay(args) => replay(&args),
+        Command::Fit(args) => fit(&args),
     }
 }
 
@@ -100,6 +104,16 @@ fn serve_status(served: Result<(), ServeError>) -> ExitCode {
             ExitCode::FAILURE
         }
         Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn fit(args: &replay::FitArgs) -> ExitCode {
+    match replay::fit(args) {
+        Ok(source) => print(&source),
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
     }
 }
 

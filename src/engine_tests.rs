@@ -3,6 +3,7 @@ use crate::log::Format;
 use policy_core::engine::{Engine as _, Event};
 use policy_core::facts::{Client, Envelope, FrontEnd, Message, SessionId, Stage, TransactionId};
 use policy_core::name::{DomainName, Mailbox, Sender};
+use policy_core::policy::Waits;
 use std::sync::Mutex;
 use std::sync::mpsc::{Sender as Release, channel};
 use tracing::level_filters::LevelFilter;
@@ -10,11 +11,17 @@ use tracing::level_filters::LevelFilter;
 const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(20);
 
-/// A client that waits at first contact: no reverse name, and a HELO name that is one of a home connection.
+/// The defaults, but a stranger without a name has to wait on a new server too, where little is certain yet.
+fn wary() -> Policy {
+    let waits = Waits { suspicious: 0.8, ..Waits::default() };
+    Policy { waits, ..Policy::default() }
+}
+
+/// A client that waits at first contact: no reverse name, and a HELO name that is not its own.
 fn facts(address: &str, stage: Stage) -> Facts {
     let mut client = Client::new(address.parse().unwrap());
     client.reverse_name = None;
-    client.helo = Some("localhost".into());
+    client.helo = Some("pc.local".into());
     Facts {
         session: SessionId::Tcp(format!("{address}:4321").parse().unwrap()),
         front_end: FrontEnd::Policy,
@@ -47,7 +54,7 @@ impl Lines {
 fn engine(mode: Mode, lines: &Lines) -> (Engine, crate::clock::ManualClock) {
     let clock = Clock::manual(Timestamp::from_secs(1_700_000_000));
     let state = Arc::new(State::new(16 << 20, [7; 16], clock.now()));
-    let policy = Arc::new(Policy { mode, ..Policy::default() });
+    let policy = Arc::new(Policy { mode, ..wary() });
     (Engine::new(state, policy, LONG, clock.clone().into(), lines.log()), clock)
 }
 
@@ -65,7 +72,7 @@ fn broken(within: Duration, lines: &Lines) -> (Engine, Release<()>) {
     };
     let now = Timestamp::from_secs(1_700_000_000);
     let state = Arc::new(State::new(16 << 20, [7; 16], now));
-    let policy = Arc::new(Policy { mode: Mode::Enforce, ..Policy::default() });
+    let policy = Arc::new(Policy { mode: Mode::Enforce, ..wary() });
     let clock = Clock::manual(now).into();
     (Engine::with_core(state, policy, within, clock, lines.log(), Box::new(core)), release)
 }
@@ -130,7 +137,7 @@ async fn a_session_keeps_its_policy_and_the_next_one_has_the_new() {
     let lines = Lines::default();
     let (engine, _) = engine(Mode::Observe, &lines);
     engine.decide(facts("192.0.2.7", Stage::Helo)).await;
-    engine.replace(Arc::new(Policy { mode: Mode::Enforce, ..Policy::default() }));
+    engine.replace(Arc::new(Policy { mode: Mode::Enforce, ..wary() }));
     assert_eq!(engine.decide(facts("192.0.2.7", Stage::Rcpt)).await.reply, Reply::Accept);
     let next = engine.decide(facts("198.51.100.7", Stage::Rcpt)).await;
     assert!(matches!(next.reply, Reply::Defer(..)));
@@ -144,7 +151,7 @@ async fn a_core_that_panics_lets_the_mail_in() {
     assert_eq!(engine.decide(saying_helo("panic")).await.reply, Reply::Accept);
     let line = lines.take().pop().unwrap();
     assert!(line.contains("action=pass, reason=failsafe, "), "{line}");
-    let next = engine.decide(saying_helo("localhost")).await;
+    let next = engine.decide(saying_helo("pc.local")).await;
     assert!(matches!(next.reply, Reply::Defer(..)), "the engine goes on: {next:?}");
 }
 

@@ -54,12 +54,15 @@ fn known_client(n: u64, domain: &str) -> Client {
     }
 }
 
-/// A question about a stranger without a reverse name, whose HELO name fits nothing.
+/// A question about a stranger without a reverse name, whose HELO name is not its own.
 pub(crate) fn stranger(n: u64, port: u16, transaction: u64) -> Facts {
     // 64 million addresses that are nobody's of the above.
     let address = Ipv4Addr::from_bits(0x4000_0000 + (n % (1 << 26)) as u32);
-    let client =
-        Client { helo: Some(format!("pc{n}").into()), tls: Some(false), ..Client::new(IpAddr::V4(address)) };
+    let client = Client {
+        helo: Some(format!("pc{n}.local").into()),
+        tls: Some(false),
+        ..Client::new(IpAddr::V4(address))
+    };
     at_rcpt(client, &format!("offer@shop{n}.example"), port, transaction)
 }
 

@@ -42,8 +42,8 @@ impl Server {
     pub(crate) fn meet(&self, n: u64) {
         let facts = senders::question(n, 25, n);
         let decision = self.decide(&facts, BEGIN);
-        if let Some(identities) = &decision.verdict.identities {
-            (0..VOUCHED).for_each(|_| learn(&self.state, identities, Outcome::ReportedHam, BEGIN));
+        if let Some(appraisal) = decision.verdict.appraisal() {
+            (0..VOUCHED).for_each(|_| learn(&self.state, &appraisal, Outcome::ReportedHam, BEGIN));
         }
         self.close(facts.session, BEGIN);
         // As a stranger it may have had to wait; now that it is known its message is debited.

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Most keys that one request debits: address, prefix, domain.
-pub(crate) const MAX_KEYS: usize = 3;
+pub(crate) const MAX_KEYS: usize = 4;
 /// Locks that keep requests on the same keys apart.
 const STRIPES: usize = 1024;
 /// Absorbs the rounding of levels; far below one unit.

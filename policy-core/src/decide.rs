@@ -15,7 +15,7 @@ use crate::policy::{Mode, Policy};
 use crate::quota::Lane;
 use crate::session::Session;
 use crate::standing::{Standing, Word};
-use crate::state::State;
+use crate::state::{Appraisal, State};
 use crate::time::Timestamp;
 use crate::verdict::{self, Action, Reason, Scope, Verdict};
 use arrayvec::ArrayVec;
@@ -53,7 +53,7 @@ pub fn decide(policy: &Arc<Policy>, state: &State, facts: &Facts, now: Timestamp
         if facts.stage < policy.reply_from {
             // Whoever guesses recipients and finds none is never asked about again.
             if facts.stage == Stage::Mail {
-                session.transaction.identities = Some(Arc::new(Identities::of(facts, &state.keyring)));
+                session.transaction.identities = Some(Arc::new(Identities::of(facts, &state.keyring, now)));
             }
             return unjudged(state, Reason::Early);
         }
@@ -69,9 +69,20 @@ pub fn decide(policy: &Arc<Policy>, state: &State, facts: &Facts, now: Timestamp
     })
 }
 
-/// Books what became of mail on its identities.
-pub fn learn(state: &State, identities: &Identities, outcome: Outcome, now: Timestamp) {
-    state.learn(identities, outcome, now);
+/// Books what became of mail on its identities, and teaches the model whether what it said was right.
+pub fn learn(state: &State, appraisal: &Appraisal, outcome: Outcome, now: Timestamp) {
+    state.learn(appraisal, outcome, now);
+}
+
+/// Books a person's complaint about a message, unless that person has been heard about its sender today, or
+/// has complained too often of others. Returns whether it counts.
+pub fn complain(state: &State, appraisal: &Appraisal, reporter: &str, now: Timestamp) -> bool {
+    let about = appraisal.identities.group.unwrap_or(appraisal.identities.address());
+    let counts = state.reporters.hear(&state.keyring, reporter, about, now);
+    if counts {
+        state.learn(appraisal, Outcome::ReportedSpam, now);
+    }
+    counts
 }
 
 /// Takes in what a front end saw happen.
@@ -104,7 +115,13 @@ fn judge(policy: &Policy, state: &State, session: &mut Session, facts: &Facts, n
         Err((reason, left)) => return case.defer(session, reason, Scope::Client, left).of(standing),
     };
     match case.reserve(session, &standing, &readings) {
-        Ok(()) => case.accept(reason).of(standing),
+        Ok(()) => {
+            // Once is evidence of a real mailer; again and again is what it costs to send spam slowly.
+            if matches!(reason, Reason::Returned(_)) && standing.word == Word::New {
+                case.book(Outcome::RetriedAsAsked);
+            }
+            case.accept(reason).of(standing)
+        }
         Err((reason, scope, retry_after)) => case.defer(session, reason, scope, retry_after).of(standing),
     }
 }
@@ -120,7 +137,7 @@ struct Case<'a> {
 
 impl<'a> Case<'a> {
     fn new(policy: &'a Policy, state: &'a State, facts: &'a Facts, now: Timestamp) -> Self {
-        let identities = Arc::new(Identities::of(facts, &state.keyring));
+        let identities = Arc::new(Identities::of(facts, &state.keyring, now));
         Self { policy, state, facts, identities, now }
     }
 
@@ -144,21 +161,21 @@ impl<'a> Case<'a> {
         let recipient = self.facts.envelope.recipient.as_ref().filter(|_| self.facts.stage == Stage::Rcpt);
         let trap = recipient.is_some_and(|recipient| self.policy.spamtraps.contains(recipient));
         if trap && !std::mem::replace(&mut session.transaction.trapped, true) {
-            self.state.learn(&self.identities, Outcome::Spamtrap, self.now);
+            let appraisal = self.state.appraise_identities(Arc::clone(&self.identities), self.now);
+            self.state.learn(&appraisal, Outcome::Spamtrap, self.now);
         }
         trap
     }
 
-    /// Whether the sender has to wait first: a suspicious stranger once, a Bad sender with each message. A
-    /// message that has been let in is past that.
+    /// Whether the sender has to wait first: a suspicious stranger once, a suspicious or Bad sender that is
+    /// known with each message. A message that has been let in is past that.
     fn wait(&self, session: &Session, standing: &Standing) -> Result<Reason, (Reason, Duration)> {
         let waits = &self.policy.waits;
         let (why, wait, reason) = match standing.word {
             Word::Bad => (WaitFor::Reputation, waits.bad, Reason::Reputation),
-            Word::New if standing.probability > waits.suspicious => {
-                (WaitFor::FirstContact, waits.first_contact, Reason::FirstContact)
-            }
-            _ => return Ok(Reason::Allowed),
+            _ if !waits.is_suspicious(standing) => return Ok(Reason::Allowed),
+            Word::New => (WaitFor::FirstContact, waits.first_contact, Reason::FirstContact),
+            _ => (WaitFor::Reputation, waits.first_contact, Reason::Reputation),
         };
         if wait.is_zero() || session.transaction.message_debited || self.facts.stage < Stage::Rcpt {
             return Ok(Reason::Allowed);
@@ -172,17 +189,19 @@ impl<'a> Case<'a> {
         };
         match self.state.deferrals.ask(&self.state.keyring, &question, self.now) {
             Contact::Known => Ok(Reason::Allowed),
-            Contact::Returned { delay } => {
-                self.state.learn(&self.identities, Outcome::RetriedAsAsked, self.now);
-                Ok(Reason::Returned(delay))
-            }
+            Contact::Returned { delay } => Ok(Reason::Returned(delay)),
             Contact::Wait { left, storm } => {
                 if storm {
-                    self.state.learn(&self.identities, Outcome::RetryStorm, self.now);
+                    self.book(Outcome::RetryStorm);
                 }
                 Err((reason, left))
             }
         }
+    }
+
+    /// Books how it came back, on the host alone: its network and its sender have no part in that.
+    fn book(&self, outcome: Outcome) {
+        self.state.ledger.add(self.identities.address(), outcome.weight(), self.now);
     }
 
     /// Debits what the question costs, from all keys or from none.
@@ -206,15 +225,15 @@ impl<'a> Case<'a> {
                 Ok(())
             }
             Err(refusal) => {
-                let spike = self.policy.limits.is_spike(&readings[0].specific);
+                let spike = self.policy.limits.is_spike(&readings[0][0]);
                 let reason = verdict::limited(refusal, standing.word, spike);
                 Err((reason, payers[refusal.index].scope(begins), refusal.retry_after))
             }
         }
     }
 
-    /// The keys that pay, each with its quota: the address; its prefix while the client is a stranger or
-    /// worse; the first verified domain.
+    /// The keys that pay, each with its quota: the address; its prefix, and the network around an IPv6 prefix,
+    /// of which one host may have thousands, while the client is a stranger or worse; the first verified domain.
     fn debits(
         &self,
         session: &Session,
@@ -223,17 +242,28 @@ impl<'a> Case<'a> {
         cost: PerHour,
     ) -> ArrayVec<(Payer, Debit), MAX_KEYS> {
         let limits = &self.policy.limits;
-        let lane = Lane::of(standing.word);
         let debit = |payer, (key, reading): (Key, Reading), factor, cost| {
-            (payer, Debit { key: lane.key(key), quota: limits.quota(&reading, standing.word, factor), cost })
+            // A good standing of this client does not open what its network or domain has closed.
+            let word = match (payer, standing.word) {
+                // A stranger that has waited because it looks like spam has shown no more than that it can.
+                (Payer::Address, Word::New) if self.policy.waits.is_suspicious(standing) => Word::Low,
+                (Payer::Address, word) => word,
+                _ => standing.word_on(&reading),
+            };
+            (payer, Debit { key: Lane::of(word).key(key), quota: limits.quota(&reading, word, factor), cost })
         };
         let mut chains = self.identities.chains.iter().zip(readings);
         let mut debits = ArrayVec::new();
         // The network's chain is always there, and the first.
         if let Some((network, reading)) = chains.next() {
-            debits.push(debit(Payer::Address, (network.specific, reading.specific), 1.0, cost));
+            debits.push(debit(Payer::Address, (network.specific(), reading[0]), 1.0, cost));
             if !matches!(standing.word, Word::High | Word::Medium) {
                 debits.push(debit(Payer::Prefix, widest(network, reading), limits.prefix_factor, cost));
+                let around = network.levels().get(2).zip(reading.get(2)).filter(|_| self.is_ipv6());
+                let factor = limits.prefix_factor * limits.prefix_factor;
+                debits.extend(
+                    around.map(|(&key, &reading)| debit(Payer::Network, (key, reading), factor, cost)),
+                );
             }
         }
         let verified = chains.find(|(chain, _)| chain.kind == Kind::Verified);
@@ -242,6 +272,10 @@ impl<'a> Case<'a> {
             debit(Payer::Domain, widest(chain, reading), limits.domain_factor, cost)
         }));
         debits
+    }
+
+    fn is_ipv6(&self) -> bool {
+        self.facts.client.address.to_canonical().is_ipv6()
     }
 
     /// What has not been debited yet of this session, transaction and recipient.
@@ -270,9 +304,9 @@ impl<'a> Case<'a> {
     }
 }
 
-/// A chain's general key, or its specific one where there is no other, and what is known of it.
+/// A chain's general key, and what is known of it.
 fn widest(chain: &Chain, reading: &ChainReading) -> (Key, Reading) {
-    chain.general.map_or((chain.specific, reading.specific), |key| (key, reading.general))
+    (chain.general(), reading[chain.general_level()])
 }
 
 /// Places of [`PerHour`].
@@ -284,6 +318,7 @@ const BYTES: usize = 3;
 enum Payer {
     Address,
     Prefix,
+    Network,
     Domain,
 }
 
@@ -294,7 +329,7 @@ impl Payer {
         match self {
             Self::Domain => Scope::Domain,
             _ if !begins => Scope::Recipient,
-            Self::Address | Self::Prefix => Scope::Client,
+            Self::Address | Self::Prefix | Self::Network => Scope::Client,
         }
     }
 }

@@ -14,8 +14,10 @@ use serde::{Deserialize, Serialize};
 
 /// Half-life of the fast memory in seconds: six hours.
 pub const FAST_HALF_LIFE: f64 = 6.0 * 3600.0;
-/// Half-life of the slow memory in seconds: ten days.
-pub const SLOW_HALF_LIFE: f64 = 10.0 * 86_400.0;
+/// Half-life of the slow memory in seconds: thirty days.
+pub const SLOW_HALF_LIFE: f64 = 30.0 * 86_400.0;
+/// Half-life of the busiest day's volume in seconds: ten days.
+const VOLUME_HALF_LIFE: f64 = 10.0 * 86_400.0;
 /// Half-lives a landmark may lie behind before sums are brought to a new one; 2^64 is far from overflow.
 const MAX_LAG: f64 = 64.0;
 
@@ -52,6 +54,11 @@ impl Tally {
         add(&mut self.bad, bad);
     }
 
+    /// What was taken back later than it was given has faded less: never less than nothing is left.
+    fn at_least_nothing(self) -> Self {
+        Self { good: self.good.max(0.0), bad: self.bad.max(0.0) }
+    }
+
     fn scaled(self, scale: f64) -> Self {
         let mut result = Self::default();
         result.add_scaled(self.good, self.bad, scale);
@@ -61,8 +68,8 @@ impl Tally {
 
 /// What is remembered of one identity: 32 octets.
 ///
-/// Volume is kept by the day (UTC): today's messages, and the most of any day before, which fades with the
-/// slow half-life. Today does not count towards what a sender may send today, so a burst cannot widen its
+/// Volume is kept by the day (UTC): today's messages, and the most of any day before, which fades with a
+/// half-life of ten days. Today does not count towards what a sender may send today, so a burst cannot widen its
 /// own allowance.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
@@ -102,7 +109,7 @@ fn day_of(at: Timestamp) -> u16 {
 
 /// What is left of a number after some days.
 fn faded(number: f32, days: u16) -> f32 {
-    (f64::from(number) * (-f64::from(days) * 86_400.0 / SLOW_HALF_LIFE).exp2()) as f32
+    (f64::from(number) * (-f64::from(days) * 86_400.0 / VOLUME_HALF_LIFE).exp2()) as f32
 }
 
 impl Record {
@@ -183,8 +190,8 @@ impl Record {
         turned.turn_to(day_of(now));
         Reading {
             // A clock that jumped back must not blow the sums up.
-            fast: self.fast.scaled((-lag / FAST_HALF_LIFE).exp2().min(1.0)),
-            slow: self.slow.scaled((-lag / SLOW_HALF_LIFE).exp2().min(1.0)),
+            fast: self.fast.scaled((-lag / FAST_HALF_LIFE).exp2().min(1.0)).at_least_nothing(),
+            slow: self.slow.scaled((-lag / SLOW_HALF_LIFE).exp2().min(1.0)).at_least_nothing(),
             today: turned.today,
             busiest: turned.busiest,
             age_days: day_of(now).saturating_sub(self.first_day),
@@ -224,7 +231,7 @@ mod tests {
         record.add(bad(8.0), at(0));
         let fast = record.read(at(6 * 3600));
         assert!((fast.fast.bad - 4.0).abs() < 1e-4);
-        let slow = record.read(at(10 * 86_400));
+        let slow = record.read(at(30 * 86_400));
         assert!((slow.slow.bad - 4.0).abs() < 1e-4);
     }
 

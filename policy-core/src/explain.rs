@@ -6,7 +6,7 @@ use crate::facts::Facts;
 use crate::identity::{Identities, Key, Kind, networks_of};
 use crate::policy::Policy;
 use crate::quota::Lane;
-use crate::standing::{Source, Standing};
+use crate::standing::{Contribution, Standing, Word};
 use crate::state::State;
 use crate::time::Timestamp;
 use crate::verdict::in_words;
@@ -28,6 +28,8 @@ pub struct KeyExplanation {
 pub struct Explanation {
     /// The standing.
     pub standing: Standing,
+    /// All terms that made it, strongest first: they add up to its log-odds.
+    pub contributions: Vec<Contribution>,
     /// What is remembered of each identity, specific ones first.
     pub identities: Vec<KeyExplanation>,
     /// The quota of the address.
@@ -43,15 +45,21 @@ pub struct Explanation {
 impl State {
     /// Explains how a client with these facts stands now. Changes nothing.
     pub fn explain(&self, policy: &Policy, facts: &Facts, now: Timestamp) -> Explanation {
-        let identities = Identities::of(facts, &self.keyring);
+        let identities = Identities::of(facts, &self.keyring, now);
         let readings = self.ledger.readings(&identities, now);
         let standing = self.ledger.standing(&identities, &readings, now);
         let address = identities.address();
-        let quota = policy.limits.quota(&self.ledger.read(&address, now), standing.word, 1.0);
-        let lane = Lane::of(standing.word).key(address);
+        // As it pays: a suspicious stranger has less than another.
+        let word = match standing.word {
+            Word::New if policy.waits.is_suspicious(&standing) => Word::Low,
+            word => word,
+        };
+        let quota = policy.limits.quota(&self.ledger.read(&address, now), word, 1.0);
+        let lane = Lane::of(word).key(address);
         Explanation {
             outstanding: self.meters.outstanding(&lane, &quota.rate, now),
             identities: self.named(facts, &identities, now),
+            contributions: self.ledger.all_contributions(&identities, &readings, now),
             pending: self.deferrals.pending_of(address, now),
             standing,
             quota,
@@ -78,12 +86,15 @@ impl State {
         for chain in identities.chains.iter().skip(1) {
             let name = match chain.kind {
                 Kind::ReverseName => facts.client.name.as_ref().map(ToString::to_string),
+                Kind::Unconfirmed | Kind::Pattern => reverse_name(facts),
+                Kind::Signed => facts.message.signed.as_ref().map(ToString::to_string),
+                Kind::Mailbox => facts.envelope.sender.as_ref().map(ToString::to_string),
                 Kind::Helo => facts.client.helo.as_ref().map(ToString::to_string),
-                Kind::Verified => self.verified_name(facts, chain.specific),
+                Kind::Verified => self.verified_name(facts, chain.specific()),
                 _ => sender.clone(),
             };
             let name = name.unwrap_or_default();
-            named.push(KeyExplanation { kind: chain.kind, name, reading: reading(&chain.specific) });
+            named.push(KeyExplanation { kind: chain.kind, name, reading: reading(&chain.specific()) });
         }
         named
     }
@@ -93,6 +104,11 @@ impl State {
         let mut names = facts.message.verified.iter().map(name);
         names.find(|name| self.keyring.named(Kind::Verified, name) == key)
     }
+}
+
+fn reverse_name(facts: &Facts) -> Option<String> {
+    let name = facts.client.name.as_ref().or(facts.client.reverse_name.as_ref());
+    name.map(ToString::to_string)
 }
 
 impl fmt::Display for Explanation {
@@ -108,16 +124,13 @@ impl fmt::Display for Explanation {
             standing.evidence
         )?;
         writeln!(f, "because")?;
-        for c in standing.contributions.iter().filter(|c| c.log_odds.abs() >= 0.005) {
-            let what = match c.source {
-                Source::Trait(value) => value.words(),
-                Source::Chain(kind) => kind.word(),
-            };
+        for c in self.contributions.iter().filter(|c| c.log_odds.abs() >= 0.05) {
             let side = if c.log_odds > 0.0 { "against it" } else { "for it" };
             writeln!(
                 f,
-                "  {:+.2} {side:<10} {what} (alone: {:.0} % spam, {:.1} messages)",
+                "  {:+.2} {side:<10} {} (alone: {:.0} % spam, {:.1} messages)",
                 c.log_odds,
+                c.source,
                 100.0 * c.estimate,
                 c.evidence
             )?;

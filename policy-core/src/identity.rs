@@ -1,12 +1,18 @@
 //! Identities: what can have a reputation, and the chains they lean on.
 //!
+//! A chain leads from the most specific key to ever wider ones, each of which says what to think of the one
+//! before while that is new.
+//!
 //! A key never needs the name behind it again: addresses stand in it plainly, names as a keyed hash, so
 //! that a stranger cannot aim collisions and a state file does not list whom one writes with. A claim has
 //! keys of its own kind: a forger neither spends nor stains the verified domain.
 
 use crate::facts::Facts;
+use crate::name::Sender;
 use crate::names::{MAX_VERIFIED, Name, Names};
 use crate::presentation::{ReverseName, TraitSet};
+use crate::shape::pattern;
+use crate::time::Timestamp;
 use arrayvec::ArrayVec;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
@@ -14,8 +20,11 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 use std::hash::Hasher;
 use std::net::IpAddr;
 
-/// Chains of one message: network, reverse name, HELO, claim, sender in prefix, and the verified ones.
-pub(crate) const MAX_CHAINS: usize = 5 + MAX_VERIFIED;
+/// Chains of one message: network, reverse name, its pattern, HELO, claim, signature, sender, and the
+/// verified ones.
+pub(crate) const MAX_CHAINS: usize = 7 + MAX_VERIFIED;
+/// Keys of one chain: an IPv4 address, its /24, /16 and /8.
+pub(crate) const MAX_LEVELS: usize = 4;
 
 /// What a key stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -27,7 +36,7 @@ pub enum Kind {
     Prefix = 2,
     /// A forward-confirmed reverse name, or the organisational domain of one.
     ReverseName = 3,
-    /// A HELO name.
+    /// The organisational domain of a HELO name.
     Helo = 4,
     /// A domain that SPF or DKIM verified, or its organisational domain.
     Verified = 5,
@@ -35,6 +44,18 @@ pub enum Kind {
     Claimed = 6,
     /// A claimed sender domain seen from one prefix.
     SenderInPrefix = 7,
+    /// A sender's mailbox: seen from one prefix, or of a verified domain.
+    Mailbox = 8,
+    /// The domain of a signature that nothing verified.
+    Signed = 9,
+    /// A reverse name by PTR alone, which anybody can write, or the domains around it.
+    Unconfirmed = 10,
+    /// The pattern of a reverse name.
+    Pattern = 11,
+    /// A network wider than a prefix: an IPv4 /16 or /8, an IPv6 /32.
+    Network = 12,
+    /// A top-level domain of reverse names or of HELO names.
+    TopLevel = 13,
     /// Entries that are not identities: SMTP sessions and deferrals.
     Internal = 15,
 }
@@ -50,6 +71,12 @@ impl Kind {
             Self::Verified => "verified domain",
             Self::Claimed => "claimed sender domain",
             Self::SenderInPrefix => "sender domain from this prefix",
+            Self::Mailbox => "sender",
+            Self::Signed => "signature's domain",
+            Self::Unconfirmed => "unconfirmed reverse name",
+            Self::Pattern => "pattern of the reverse name",
+            Self::Network => "network",
+            Self::TopLevel => "top-level domain",
             Self::Internal => "internal",
         }
     }
@@ -100,6 +127,18 @@ impl Key {
             IpAddr::V4(v4) => Self::tagged(Kind::Prefix, 4, u64::from(v4.to_bits() >> 8)),
             IpAddr::V6(v6) => Self::tagged(Kind::Prefix, 6, (v6.to_bits() >> 80) as u64),
         }
+    }
+
+    /// The keys of the networks around a prefix: IPv4 /16 and /8, IPv6 /32.
+    fn networks(address: IpAddr) -> ArrayVec<Self, 2> {
+        match address.to_canonical() {
+            IpAddr::V4(v4) => [16, 24].map(|shift| Self::network(4, shift, v4.to_bits() >> shift)).into(),
+            IpAddr::V6(v6) => std::iter::once(Self::network(6, 96, (v6.to_bits() >> 96) as u32)).collect(),
+        }
+    }
+
+    fn network(family: u64, shift: u64, bits: u32) -> Self {
+        Self::tagged(Kind::Network, family << 8 | shift, u64::from(bits))
     }
 }
 
@@ -160,21 +199,47 @@ impl std::fmt::Debug for Keyring {
     }
 }
 
-/// A chain of identities: the specific one leans on the general one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A chain of identities: each leans on the next wider one.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chain {
-    /// What the specific key stands for.
+    /// What the most specific key stands for.
     pub kind: Kind,
-    /// Address, host name, or domain.
-    pub specific: Key,
-    /// Prefix or organisational domain; `None` when there is none, or it is the same.
-    pub general: Option<Key>,
+    /// Its keys, the most specific first; never empty.
+    levels: ArrayVec<Key, MAX_LEVELS>,
+    /// How many of the widest belong to another chain, which books on them.
+    borrowed: usize,
 }
 
 impl Chain {
-    /// Its keys, the most specific first.
-    pub fn keys(&self) -> impl Iterator<Item = Key> {
-        std::iter::once(self.specific).chain(self.general)
+    fn new(kind: Kind, levels: impl IntoIterator<Item = Key>) -> Self {
+        Self { kind, levels: levels.into_iter().take(MAX_LEVELS).collect(), borrowed: 0 }
+    }
+
+    /// The most specific key.
+    pub fn specific(&self) -> Key {
+        self.levels[0]
+    }
+
+    /// The widest key that still stands for somebody: a prefix or an organisational domain, or the specific
+    /// key when there is none.
+    pub fn general(&self) -> Key {
+        self.levels[self.general_level()]
+    }
+
+    /// The place of [`Chain::general`] among the levels.
+    pub(crate) fn general_level(&self) -> usize {
+        let everybody = [Kind::Network as u8, Kind::TopLevel as u8];
+        self.levels.iter().rposition(|key| !everybody.contains(&key.kind())).unwrap_or(0)
+    }
+
+    /// All keys, the most specific first.
+    pub fn levels(&self) -> &[Key] {
+        &self.levels
+    }
+
+    /// The keys that evidence is booked on.
+    fn own(&self) -> &[Key] {
+        &self.levels[..self.levels.len() - self.borrowed]
     }
 }
 
@@ -192,36 +257,35 @@ pub struct Identities {
 }
 
 impl Identities {
-    /// The identities of `facts`.
-    pub fn of(facts: &Facts, keyring: &Keyring) -> Self {
+    /// The identities of `facts` at a moment, whose hour is a trait.
+    pub fn of(facts: &Facts, keyring: &Keyring, now: Timestamp) -> Self {
         let helo = Names::helo(facts);
         let names = Names::of(facts, helo.as_ref());
-        let traits = TraitSet::of_names(facts, &names);
+        let traits = TraitSet::of_names(facts, &names, now);
         let mut chains = ArrayVec::new();
-        let address = facts.client.address;
-        chains.push(Chain {
-            kind: Kind::Address,
-            specific: Key::address(address),
-            general: Some(Key::prefix(address)),
-        });
-        let mut push = |kind, name| chains.push(chain(keyring, kind, name));
-        names.host.into_iter().for_each(|name| push(Kind::ReverseName, name));
-        helo_of_its_own(&names).into_iter().for_each(|name| push(Kind::Helo, name));
-        names.verified.iter().for_each(|&name| push(Kind::Verified, name));
-        claims(&names, address, keyring, &mut chains);
-        let group = group(&chains, traits.reverse_name);
+        chains.push(network(facts.client.address));
+        chains.extend(reverse_name(facts, &names, keyring));
+        chains.extend(helo_of_its_own(&names).map(|helo| helo_chain(helo, keyring)));
+        chains.extend(names.verified.iter().map(|&name| verified(name, keyring)));
         let sender = names.sender.map_or("", Name::widest);
+        let verified_sender = names.verified.iter().any(|name| name.widest() == sender);
+        if !sender.is_empty() && !verified_sender {
+            chains.push(Chain::new(Kind::Claimed, [keyring.named(Kind::Claimed, sender)]));
+        }
+        chains.extend(signed(facts, &names, keyring));
+        chains.extend(mailbox(facts, sender, verified_sender, keyring));
+        let group = group(&chains, traits.reverse_name());
         Self { chains, traits, group, sender: keyring.digest(&[b"sender", sender.as_bytes()]) }
     }
 
     /// The key of the client's address.
     pub fn address(&self) -> Key {
-        self.chains[0].specific
+        self.chains[0].specific()
     }
 
     /// The key of the prefix around the client's address.
     pub fn prefix(&self) -> Key {
-        self.chains[0].general.unwrap_or(self.chains[0].specific)
+        self.chains[0].general()
     }
 
     /// The verified domains' chains.
@@ -229,46 +293,101 @@ impl Identities {
         self.chains.iter().filter(|chain| chain.kind == Kind::Verified)
     }
 
-    /// The same identities without the verified domains.
+    /// The same identities without those that a verification stands behind.
     pub(crate) fn without_verified(&self) -> Self {
         let mut unverified = self.clone();
-        unverified.chains.retain(|chain| chain.kind != Kind::Verified);
+        let verified = |key: &Key| key.kind() == Kind::Verified as u8;
+        unverified.chains.retain(|chain| !chain.levels.iter().any(verified));
         unverified
     }
 
-    /// Every key, of every chain.
+    /// Every key that evidence is booked on, each once.
     pub fn keys(&self) -> impl Iterator<Item = Key> {
-        self.chains.iter().flat_map(Chain::keys)
+        self.chains.iter().flat_map(Chain::own).copied()
     }
 }
 
-fn chain(keyring: &Keyring, kind: Kind, name: Name<'_>) -> Chain {
-    let whole = name.whole.as_str();
-    let general = name.organisational.filter(|&org| org != whole);
-    Chain { kind, specific: keyring.named(kind, whole), general: general.map(|org| keyring.named(kind, org)) }
+fn network(address: IpAddr) -> Chain {
+    let levels = [Key::address(address), Key::prefix(address)];
+    Chain::new(Kind::Address, levels.into_iter().chain(Key::networks(address)))
 }
 
-/// The HELO name, unless it only repeats the reverse name or is an address literal (a trait says that).
+/// The reverse name's chain, and its pattern's: confirmed, or as a claim of its own.
+fn reverse_name<'a>(facts: &'a Facts, names: &Names<'a>, keyring: &Keyring) -> ArrayVec<Chain, 2> {
+    let unconfirmed = || facts.client.reverse_name.as_ref().map(|name| Name::new(name, &[]));
+    let (kind, name) = match names.host {
+        Some(host) => (Kind::ReverseName, Some(host)),
+        None => (Kind::Unconfirmed, unconfirmed()),
+    };
+    let text = name.map_or("", |name| name.whole.as_str());
+    let mut chains = ArrayVec::new();
+    if let Some(name) = name {
+        let whole = keyring.named(kind, text);
+        chains.push(Chain::new(kind, std::iter::once(whole).chain(domains(kind, name, text, keyring))));
+    }
+    chains.push(Chain::new(Kind::Pattern, [keyring.named(Kind::Pattern, &pattern(text))]));
+    chains
+}
+
+/// Keys of the organisational domain, unless it is `but`, and of the top-level domain.
+fn domains(kind: Kind, name: Name<'_>, but: &str, keyring: &Keyring) -> impl Iterator<Item = Key> {
+    let top = name.whole.as_str().rsplit('.').next().filter(|top| *top != name.widest());
+    let organisational = Some(name.widest()).filter(|domain| *domain != but);
+    let top = top.map(|top| keyring.hash(Kind::TopLevel, &[kind.word().as_bytes(), top.as_bytes()]));
+    organisational.map(|domain| keyring.named(kind, domain)).into_iter().chain(top)
+}
+
+fn helo_chain(helo: Name<'_>, keyring: &Keyring) -> Chain {
+    Chain::new(Kind::Helo, domains(Kind::Helo, helo, "", keyring))
+}
+
+/// The HELO name, unless it only repeats the reverse name or is an address (a trait says that).
 fn helo_of_its_own<'a>(names: &Names<'a>) -> Option<Name<'a>> {
     let repeats = |helo: &Name<'_>| names.host.is_some_and(|host| host.whole == helo.whole);
-    names.helo.filter(|helo| !helo.whole.as_str().starts_with('[') && !repeats(helo))
+    names.helo.filter(|helo| !helo.is_literal() && !repeats(helo))
 }
 
-/// The sender's domain as a claim, alone and within this prefix, unless it is verified.
-fn claims(names: &Names<'_>, address: IpAddr, keyring: &Keyring, chains: &mut ArrayVec<Chain, MAX_CHAINS>) {
-    let Some(sender) = names.sender.map(Name::widest) else { return };
-    if names.verified.iter().any(|name| name.widest() == sender) {
-        return;
+fn verified(name: Name<'_>, keyring: &Keyring) -> Chain {
+    let (whole, organisational) = (name.whole.as_str(), name.widest());
+    let general = Some(organisational).filter(|domain| *domain != whole);
+    let levels = std::iter::once(whole).chain(general);
+    Chain::new(Kind::Verified, levels.map(|domain| keyring.named(Kind::Verified, domain)))
+}
+
+fn signed(facts: &Facts, names: &Names<'_>, keyring: &Keyring) -> Option<Chain> {
+    let signed = Name::new(facts.message.signed.as_ref()?, &[names.sender]);
+    let verified = names.verified.iter().any(|name| name.widest() == signed.widest());
+    let chain = || Chain::new(Kind::Signed, [keyring.named(Kind::Signed, signed.widest())]);
+    (!verified).then(chain)
+}
+
+/// The sender's mailbox. One of a verified domain is known from anywhere and leans on that domain; any other
+/// only from the prefix it was seen from, and leans on its domain there, then anywhere.
+fn mailbox(facts: &Facts, domain: &str, verified: bool, keyring: &Keyring) -> Option<Chain> {
+    let prefix = Key::prefix(facts.client.address).to_bytes();
+    let Some(Sender::Mailbox(mailbox)) = &facts.envelope.sender else {
+        let null = || Chain::new(Kind::Mailbox, [keyring.hash(Kind::Mailbox, &[b"<>", &prefix])]);
+        return facts.envelope.sender.as_ref().map(|_| null());
+    };
+    let whole = mailbox.domain.as_ref().map_or("", |domain| domain.as_str());
+    let local_part = mailbox.folded_local_part();
+    let place: &[u8] = if verified { b"verified" } else { &prefix };
+    let own = keyring.hash(Kind::Mailbox, &[local_part.as_bytes(), whole.as_bytes(), place]);
+    if verified {
+        let levels = [own, keyring.named(Kind::Verified, domain)];
+        return Some(Chain { borrowed: 1, ..Chain::new(Kind::Mailbox, levels) });
     }
-    let alone = |kind, specific| Chain { kind, specific, general: None };
-    chains.push(alone(Kind::Claimed, keyring.named(Kind::Claimed, sender)));
-    chains.push(alone(Kind::SenderInPrefix, keyring.sender_in_prefix(sender, address)));
+    let in_prefix = keyring.sender_in_prefix(domain, facts.client.address);
+    let claim = Some(domain).filter(|domain| !domain.is_empty());
+    let claim = claim.map(|domain| keyring.named(Kind::Claimed, domain));
+    let borrowed = usize::from(claim.is_some());
+    Some(Chain { borrowed, ..Chain::new(Kind::Mailbox, [own, in_prefix].into_iter().chain(claim)) })
 }
 
 /// What a retry from a sister host is known by. A generic reverse name belongs to an access network or a
 /// hosting company, whose customers are strangers to each other.
 fn group(chains: &[Chain], reverse_name: ReverseName) -> Option<Key> {
-    let widest = |kind| chains.iter().find(|c| c.kind == kind).map(|c| c.general.unwrap_or(c.specific));
+    let widest = |kind| chains.iter().find(|chain| chain.kind == kind).map(Chain::general);
     let named = reverse_name == ReverseName::Named;
     widest(Kind::Verified).or_else(|| widest(Kind::ReverseName).filter(|_| named))
 }
@@ -278,7 +397,9 @@ mod tests {
     use super::*;
     use crate::facts::{VerifiedBy, VerifiedDomain};
     use crate::fixtures::facts;
-    use crate::name::{DomainName, Sender};
+    use crate::name::DomainName;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 
     fn ring() -> Keyring {
         Keyring::new(*b"0123456789abcdef")
@@ -301,12 +422,12 @@ mod tests {
     fn a_claim_never_shares_a_key_with_the_verified_domain() {
         let mut facts = facts("192.0.2.1");
         facts.envelope.sender = Sender::new("a@bank.example");
-        let claimed = Identities::of(&facts, &ring());
+        let claimed = Identities::of(&facts, &ring(), NOW);
         facts.message.verified =
             vec![VerifiedDomain { domain: DomainName::new("bank.example").unwrap(), by: VerifiedBy::Spf }];
-        let verified = Identities::of(&facts, &ring());
+        let verified = Identities::of(&facts, &ring(), NOW);
         assert!(claimed.verified().next().is_none());
-        let verified_key = verified.verified().next().unwrap().specific;
+        let verified_key = verified.verified().next().unwrap().specific();
         assert!(claimed.keys().all(|key| key != verified_key));
         assert!(!verified.chains.iter().any(|c| c.kind == Kind::Claimed));
         assert_eq!(verified.group, Some(verified_key));
@@ -317,10 +438,10 @@ mod tests {
         let mut facts = facts("192.0.2.1");
         facts.client.name = DomainName::new("host-192-0-2-1.isp.example");
         facts.client.reverse_name = facts.client.name.clone();
-        assert_eq!(Identities::of(&facts, &ring()).group, None);
+        assert_eq!(Identities::of(&facts, &ring(), NOW).group, None);
         facts.client.name = DomainName::new("mail.corp.example");
         facts.client.reverse_name = facts.client.name.clone();
-        assert!(Identities::of(&facts, &ring()).group.is_some());
+        assert!(Identities::of(&facts, &ring(), NOW).group.is_some());
     }
 
     #[test]
@@ -332,6 +453,6 @@ mod tests {
                 by: VerifiedBy::Dkim,
             })
             .collect();
-        assert_eq!(Identities::of(&facts, &ring()).verified().count(), MAX_VERIFIED);
+        assert_eq!(Identities::of(&facts, &ring(), NOW).verified().count(), MAX_VERIFIED);
     }
 }

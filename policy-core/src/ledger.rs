@@ -4,17 +4,27 @@
 //! values and every decision reads them, so they are plain atomic sums against one landmark: additions that
 //! commute, and reads that write to no shared cache line.
 
-use crate::evidence::{Reading, Record, SLOW_HALF_LIFE, Weight};
-use crate::identity::{Chain, Identities, Key, MAX_CHAINS};
+use crate::evidence::{Reading, Record, Tally, Weight};
+use crate::features::logit;
+use crate::identity::{Chain, Identities, Key, Kind, MAX_CHAINS, MAX_LEVELS};
+use crate::model::Model;
 use crate::outcome::Outcome;
 use crate::presentation::{Trait, TraitSet};
 use crate::table::{Table, Worth};
 use crate::time::Timestamp;
+use crate::weights::{Part, Start};
 use arrayvec::ArrayVec;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A record is forgotten when less than this is left of it.
 const FORGOTTEN: f32 = 0.02;
+/// Time in which what was learned of traits counts half, in seconds.
+const TRAIT_HALF_LIFE: f64 = 60.0 * 86_400.0;
+/// Messages that an even share of spam is worth, before this server has learned any label.
+const K_BASE: f64 = 30.0;
+/// Labels of one prefix or domain in some hours that count in full for what all mail has in common; more of
+/// them share that influence, so that no domain and no day can turn the model.
+const FULL_INFLUENCE: f32 = 20.0;
 
 impl Worth for Record {
     fn worth(&self, now: Timestamp) -> f32 {
@@ -23,20 +33,16 @@ impl Worth for Record {
     }
 }
 
-/// Decayed good and bad weight of one trait value, in 64-bit floats against the ledger's landmark: with the
-/// slow half-life they overflow after 28 years.
+/// Decayed good and bad labels of one trait value, or of all mail, in 64-bit floats against the ledger's
+/// landmark: with their half-life they overflow after 160 years.
 #[derive(Default)]
 struct TraitSums {
     good: AtomicU64,
     bad: AtomicU64,
 }
 
-/// What is known of a chain's keys; nothing of a general key that there is none of.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ChainReading {
-    pub(crate) specific: Reading,
-    pub(crate) general: Reading,
-}
+/// What is known of a chain's keys, the most specific first.
+pub(crate) type ChainReading = ArrayVec<Reading, MAX_LEVELS>;
 
 /// What is known of each chain of a message, in the order of its chains.
 pub(crate) type Readings = ArrayVec<ChainReading, MAX_CHAINS>;
@@ -44,17 +50,23 @@ pub(crate) type Readings = ArrayVec<ChainReading, MAX_CHAINS>;
 /// Evidence of every identity and trait.
 pub(crate) struct Ledger {
     records: Table<Record>,
-    traits: [TraitSums; Trait::COUNT],
+    traits: Box<[TraitSums]>,
+    /// The same of all mail.
+    all: TraitSums,
+    /// What combines them.
+    pub(crate) model: Model,
     /// The moment that the traits' sums are stored against.
     landmark: Timestamp,
 }
 
 impl Ledger {
-    /// An empty ledger of at most `bytes`, begun at `now`.
-    pub(crate) fn new(bytes: usize, now: Timestamp) -> Self {
+    /// An empty ledger of at most `bytes`, begun at `now` with what the model starts from.
+    pub(crate) fn new(bytes: usize, start: Start, now: Timestamp) -> Self {
         Self {
             records: Table::with_bytes(bytes),
-            traits: std::array::from_fn(|_| TraitSums::default()),
+            traits: std::iter::repeat_with(TraitSums::default).take(Trait::COUNT).collect(),
+            all: TraitSums::default(),
+            model: Model::new(start.bounded()),
             landmark: now,
         }
     }
@@ -66,13 +78,23 @@ impl Ledger {
 
     /// What is known of every identity of a message.
     pub(crate) fn readings(&self, identities: &Identities, now: Timestamp) -> Readings {
-        let keys: ArrayVec<Key, { 2 * MAX_CHAINS }> = identities.keys().collect();
+        self.heard(self.all_readings(identities, now))
+    }
+
+    /// What the standing hears of them: everything, but in a measurement without the fast memory.
+    fn heard(&self, mut readings: Readings) -> Readings {
+        if self.model.without().has(Part::Fast) {
+            readings.iter_mut().flatten().for_each(|reading| reading.fast = Tally::default());
+        }
+        readings
+    }
+
+    fn all_readings(&self, identities: &Identities, now: Timestamp) -> Readings {
+        let levels = || identities.chains.iter().flat_map(Chain::levels);
+        let keys: ArrayVec<Key, { MAX_CHAINS * MAX_LEVELS }> = levels().copied().collect();
         let mut records = self.records.read_all(&keys).into_iter();
         let mut read = || records.next().flatten().map_or(Reading::NOTHING, |record| record.read(now));
-        let chain = |chain: &Chain| ChainReading {
-            specific: read(),
-            general: if chain.general.is_some() { read() } else { Reading::NOTHING },
-        };
+        let chain = |chain: &Chain| chain.levels().iter().map(|_| read()).collect();
         identities.chains.iter().map(chain).collect()
     }
 
@@ -82,30 +104,41 @@ impl Ledger {
         traits: &TraitSet,
         now: Timestamp,
     ) -> impl Iterator<Item = (Trait, f64, f64)> {
-        let scale = 1.0 / self.trait_scale(now);
-        let read = move |sum: &AtomicU64| f64::from_bits(sum.load(Ordering::Relaxed)) * scale;
+        let heard = if self.model.without().has(Part::TraitEvidence) { 0.0 } else { 1.0 };
+        let scale = heard / self.trait_scale(now);
         traits.iter().map(move |value| {
-            let sums = &self.traits[value.index()];
-            (value, read(&sums.good), read(&sums.bad))
+            let (good, bad) = self.traits[value.index()].read(scale);
+            (value, good, bad)
         })
     }
 
-    fn trait_scale(&self, at: Timestamp) -> f64 {
-        (at.since(self.landmark).as_secs_f64() / SLOW_HALF_LIFE).exp2()
+    /// Log-odds of the server's share of spam.
+    pub(crate) fn base(&self, now: Timestamp) -> f32 {
+        let (good, bad) = self.all.read(1.0 / self.trait_scale(now));
+        logit(((bad + 0.5 * K_BASE) / (good + bad + K_BASE)) as f32)
     }
 
-    /// Books an outcome on every identity and trait of a message.
+    fn trait_scale(&self, at: Timestamp) -> f64 {
+        (at.since(self.landmark).as_secs_f64() / TRAIT_HALF_LIFE).exp2()
+    }
+
+    /// Books an outcome on every identity of a message.
     pub(crate) fn learn(&self, identities: &Identities, outcome: Outcome, at: Timestamp) {
         let weight = outcome.weight();
-        for key in identities.keys() {
-            self.add(key, weight, at);
-        }
-        let scale = self.trait_scale(at);
-        for value in identities.traits.iter() {
-            let sums = &self.traits[value.index()];
-            add(&sums.good, f64::from(weight.good) * scale);
-            add(&sums.bad, f64::from(weight.bad) * scale);
-        }
+        identities.keys().for_each(|key| self.add(key, weight, at));
+    }
+
+    /// Teaches traits and model that a message was spam, or was not; `said` is what was thought of it.
+    pub(crate) fn teach(&self, identities: &Identities, said: f32, spam: bool, at: Timestamp) {
+        let readings = self.all_readings(identities, at);
+        let bounded = !self.model.without().has(Part::Influence);
+        let influence = if bounded { influence(identities, &readings) } else { 1.0 };
+        let readings = self.heard(readings);
+        self.model.learn(&self.features(identities, &readings, at), spam, influence);
+        self.model.calibration.learn(said, spam);
+        let weight = f64::from(influence) * self.trait_scale(at);
+        let traits = identities.traits.iter().map(|value| &self.traits[value.index()]);
+        traits.chain([&self.all]).for_each(|sums| add(if spam { &sums.bad } else { &sums.good }, weight));
     }
 
     /// Books a weight on one identity.
@@ -127,6 +160,24 @@ impl Ledger {
     pub(crate) fn usage(&self) -> (usize, usize, usize) {
         (self.records.len(), self.records.capacity(), self.records.bytes())
     }
+}
+
+impl TraitSums {
+    fn read(&self, scale: f64) -> (f64, f64) {
+        let read = |sum: &AtomicU64| f64::from_bits(sum.load(Ordering::Relaxed)) * scale;
+        (read(&self.good), read(&self.bad))
+    }
+}
+
+/// How much a label counts for what all mail has in common, by how many its prefix and its sender's domain
+/// have had in the last hours.
+fn influence(identities: &Identities, readings: &Readings) -> f32 {
+    let recent = |(chain, levels): (&Chain, &ChainReading)| match chain.kind {
+        Kind::Address | Kind::Claimed | Kind::Verified => levels[chain.general_level()].fast.evidence(),
+        _ => 0.0,
+    };
+    let most = identities.chains.iter().zip(readings).map(recent).fold(f32::MIN_POSITIVE, f32::max);
+    (FULL_INFLUENCE / most).min(1.0)
 }
 
 /// Adds to an atomic float. The closure always returns a value, so the update cannot fail.

@@ -7,16 +7,19 @@
 
 pub mod allowance;
 pub mod answer;
+mod calibration;
 mod decide;
 mod deferral;
 pub mod engine;
 pub mod evidence;
 mod explain;
 pub mod facts;
+mod features;
 #[cfg(test)]
 mod fixtures;
 pub mod identity;
 mod ledger;
+mod model;
 pub mod name;
 mod names;
 pub mod networks;
@@ -24,13 +27,16 @@ pub mod outcome;
 pub mod policy;
 pub mod presentation;
 pub mod quota;
+mod reporters;
 mod session;
+mod shape;
 pub mod standing;
 mod state;
 mod table;
 pub mod time;
 pub mod verdict;
+pub mod weights;
 
-pub use decide::{Decision, decide, learn, report};
+pub use decide::{Decision, complain, decide, learn, report};
 pub use explain::{Explanation, KeyExplanation};
 pub use state::{Appraisal, MemoryShare, State, Usage};

@@ -34,6 +34,12 @@ impl<'a> Name<'a> {
         self.organisational.unwrap_or(self.whole.as_str())
     }
 
+    /// Whether it is an address rather than a name, as a HELO name may be.
+    pub(crate) fn is_literal(self) -> bool {
+        let text = self.whole.as_str();
+        text.starts_with('[') || text.parse::<std::net::IpAddr>().is_ok()
+    }
+
     /// Whether both are of one organisation, or the same.
     pub(crate) fn aligned(self, other: Self) -> bool {
         self.whole == other.whole || self.same_organisation(other)

@@ -31,25 +31,43 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Whether it says that a message was spam. Acceptance does not, nor does what became of a deferral, which
+    /// is this engine's own doing.
+    pub fn label(self) -> Option<bool> {
+        match self {
+            Self::FilteredHam | Self::ReportedHam => Some(false),
+            Self::FilteredSpam | Self::ReportedSpam | Self::Spamtrap => Some(true),
+            Self::Accepted { .. } | Self::RetriedAsAsked | Self::RetryStorm | Self::NeverReturned => None,
+        }
+    }
+
     /// The weight of this outcome. One good message that a person vouched for weighs 1.
     ///
     /// Sources: acceptance alone says little (a filter sees more), so four accepted messages weigh one
-    /// vouched for; a trap never errs, so it weighs five. A deferral is this engine's own doing: not
-    /// returning is weak evidence at best (see the design, point 8).
+    /// vouched for; a trap never errs, so it weighs five. A deferral is this engine's own doing: coming back
+    /// and not coming back are weak evidence at best.
     pub fn weight(self) -> Weight {
         let good = |good| Weight { good, ..Weight::default() };
         let bad = |bad| Weight { bad, ..Weight::default() };
         match self {
             Self::Accepted { recipients, unknown } => accepted(recipients, unknown),
             Self::FilteredHam | Self::ReportedHam => good(1.0),
-            Self::FilteredSpam => bad(1.0),
-            Self::ReportedSpam => bad(2.0),
-            Self::Spamtrap => bad(5.0),
-            Self::RetriedAsAsked => good(0.5),
+            Self::FilteredSpam => convicted(1.0),
+            Self::ReportedSpam => convicted(2.0),
+            Self::Spamtrap => convicted(5.0),
+            Self::RetriedAsAsked => good(0.1),
             Self::RetryStorm => bad(0.5),
             Self::NeverReturned => bad(0.25),
         }
     }
+}
+
+/// Good evidence of a message that was let in, and so far nobody has said anything against.
+const ACCEPTED: f32 = 0.25;
+
+/// Bad evidence of a message that was let in: it takes back what its acceptance was worth.
+const fn convicted(bad: f32) -> Weight {
+    Weight { good: -ACCEPTED, bad, volume: 0.0 }
 }
 
 /// Unknown recipients count as a ratio: a list of a thousand with three stale addresses is no crime.
@@ -60,7 +78,7 @@ fn accepted(recipients: u32, unknown: u32) -> Weight {
     }
     let share = (f64::from(unknown) / f64::from(all)) as f32;
     let volume = if recipients > 0 { 1.0 } else { 0.0 };
-    Weight { good: 0.25 * (1.0 - share) * volume, bad: share, volume }
+    Weight { good: ACCEPTED * (1.0 - share) * volume, bad: share, volume }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use crate::facts::{Client, Facts, Stage};
 use crate::name::{DomainName, Mailbox};
 use crate::networks::Networks;
 use crate::quota::Limits;
+use crate::standing::Standing;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
@@ -173,18 +174,37 @@ impl Gateways {
 /// How long senders wait before they are let in at all.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Waits {
-    /// A stranger that looks more like spam than not. At most five minutes, so that every published retry
-    /// schedule meets it at its second or third try; zero turns it off.
+    /// A suspicious sender: a stranger once, one that is known with each message. At most five minutes, so that
+    /// every published retry schedule meets it at its second or third try; zero turns it off.
     pub first_contact: Duration,
     /// A sender of standing Bad, with each message.
     pub bad: Duration,
-    /// The chance of spam above which a stranger waits.
+    /// The share of this server's own good mail that may wait: what looks worse than all the rest is suspicious.
+    pub good_share: f32,
+    /// The chance of spam above which mail is suspicious whatever else this server has seen.
     pub suspicious: f32,
 }
 
+/// The least chance of spam that can be suspicious, however good this server's other mail looks.
+const LEAST_SUSPICIOUS: f32 = 0.8;
+
 impl Default for Waits {
     fn default() -> Self {
-        Self { first_contact: Duration::from_secs(290), bad: Duration::from_secs(1740), suspicious: 0.5 }
+        Self {
+            first_contact: Duration::from_secs(290),
+            bad: Duration::from_secs(290),
+            good_share: 0.003,
+            suspicious: 0.96,
+        }
+    }
+}
+
+impl Waits {
+    /// Whether mail of this standing looks so much like spam, and so little like this server's good mail, that
+    /// it has to wait.
+    pub fn is_suspicious(&self, standing: &Standing) -> bool {
+        let unlike_good_mail = standing.good_above.is_some_and(|share| share <= self.good_share);
+        standing.certainty >= self.suspicious || unlike_good_mail && standing.judged >= LEAST_SUSPICIOUS
     }
 }
 

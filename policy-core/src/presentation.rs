@@ -1,46 +1,17 @@
 //! Traits: how a client presents itself. A trait is an identity with few values, whose reputation is
 //! learned from this server's own mail; no trait alone decides anything.
+//!
+//! A trait is an [`Aspect`] with one of its values. Crosses of two aspects are aspects of their own: a HELO
+//! name unlike the reverse name says less of a host that has none.
 
-use crate::facts::{Client, Facts};
-use crate::name::Sender;
+use crate::facts::{Facts, Stage};
+use crate::name::{DomainName, Sender};
 use crate::names::{Name, Names};
-use arrayvec::ArrayVec;
+use crate::shape::{first_label, is_generic, is_mail_like, leading_digits};
+use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::net::IpAddr;
-
-/// Words that access networks and hosting companies put into the names of their customers' addresses.
-const ACCESS_WORDS: [&str; 24] = [
-    "adsl",
-    "broadband",
-    "cable",
-    "client",
-    "cpe",
-    "cust",
-    "customer",
-    "dhcp",
-    "dial",
-    "dialup",
-    "dip",
-    "dsl",
-    "dyn",
-    "dynamic",
-    "ftth",
-    "hsd",
-    "mobile",
-    "pool",
-    "ppp",
-    "pppoe",
-    "res",
-    "retail",
-    "vdsl",
-    "wireless",
-];
-
-/// Words that the names of mail servers begin with.
-const MAIL_WORDS: [&str; 14] = [
-    "bounce", "email", "imap", "mail", "mailer", "mailout", "mta", "mx", "news", "out", "outbound", "relay",
-    "send", "smtp",
-];
 
 macro_rules! trait_values {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $value:ident => $words:literal,)+ }) => {
@@ -137,162 +108,287 @@ trait_values! {
     }
 }
 
-/// The traits of one client and message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct TraitSet {
-    /// The reverse name's class.
-    pub reverse_name: ReverseName,
-    /// The HELO name's class.
-    pub helo: HeloName,
-    /// The sender's fit.
-    pub sender: SenderFit,
-    /// Encryption.
-    pub tls: Tls,
-    /// The reverse name's first label.
-    pub first_label: FirstLabel,
+trait_values! {
+    /// What a name looks like, as far as the name alone shows.
+    Shape {
+        /// There is none, or it is no domain name.
+        Absent => "no domain name",
+        /// Made of the client's address, or with an access network's words in it.
+        Generic => "a name made of the address or of an access network's words",
+        /// Its first label is a word that mail servers are called by.
+        MailLike => "a name like a mail server's",
+        /// Not more than an organisational domain.
+        Bare => "an organisational domain by itself",
+        /// Its first label has many digits or is very long.
+        Random => "a name as if chance had made it",
+        /// Anything else.
+        Other => "an unremarkable name",
+    }
 }
 
-/// One trait with its value, as an entry of the trait table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Trait {
+trait_values! {
+    /// A signature's domain, which nobody need have verified.
+    Signature {
+        /// Before the end of the message.
+        Unknown => "signature unknown",
+        /// None.
+        Absent => "no signature",
+        /// Of the sender's organisational domain.
+        OfSender => "a signature of the sender's domain",
+        /// Of another domain.
+        OfOther => "a signature of another domain than the sender's",
+    }
+}
+
+/// Places for top-level domains; two that share a place share its evidence.
+const TOP_LEVELS: usize = 128;
+/// Values of the size: unknown, then half powers of two from 256 octets to 256 KiB.
+const SIZES: usize = 22;
+/// Hours that share a value.
+const HOURS: u64 = 3;
+
+macro_rules! aspects {
+    ($($(#[$doc:meta])* $name:ident: $values:expr,)+) => {
+        /// One way to look at a client and its message.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        pub enum Aspect { $($(#[$doc])* $name,)+ }
+
+        impl Aspect {
+            /// Every aspect.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+            const VALUES: &'static [usize] = &[$($values,)+];
+        }
+    };
+}
+
+aspects! {
     /// See [`ReverseName`].
-    ReverseName(ReverseName),
+    ReverseName: ReverseName::ALL.len(),
     /// See [`HeloName`].
-    Helo(HeloName),
+    Helo: HeloName::ALL.len(),
     /// See [`SenderFit`].
-    Sender(SenderFit),
-    /// See [`Tls`].
-    Tls(Tls),
+    Sender: SenderFit::ALL.len(),
     /// See [`FirstLabel`].
-    FirstLabel(FirstLabel),
+    FirstLabel: FirstLabel::ALL.len(),
+    /// The [`Shape`] of the HELO name.
+    HeloShape: Shape::ALL.len(),
+    /// The [`Shape`] of the sender's domain.
+    SenderShape: Shape::ALL.len(),
+    /// The declared or measured size.
+    Size: SIZES,
+    /// See [`Signature`].
+    Signature: Signature::ALL.len(),
+    /// Labels of the host's name: the reverse name's, or without one the HELO name's.
+    HostLabels: 7,
+    /// The reverse name's top-level domain.
+    HostTop: TOP_LEVELS,
+    /// The sender's top-level domain.
+    SenderTop: TOP_LEVELS,
+    /// Labels of the HELO name.
+    HeloLabels: 6,
+    /// Digits in the HELO name's first label.
+    HeloDigits: 7,
+    /// The HELO name's top-level domain.
+    HeloTop: TOP_LEVELS,
+    /// See [`Tls`].
+    Tls: Tls::ALL.len(),
+    /// Recipients so far: unknown, one, a few, many, a crowd.
+    Crowd: 5,
+    /// Digits in the sender's organisational domain.
+    SenderDigits: 5,
+    /// Length of the sender's organisational domain, by three characters.
+    SenderLength: 8,
+    /// Three hours of the day (UTC).
+    Hour: 24 / HOURS as usize,
+    /// Reverse name and HELO name together.
+    HostCross: ReverseName::ALL.len() * HeloName::ALL.len(),
+    /// The HELO name's shape and the sender's fit together.
+    SenderCross: Shape::ALL.len() * SenderFit::ALL.len(),
+    /// Size and signature together.
+    SizeCross: SIZES * Signature::ALL.len(),
+    /// The reverse name's first label and the HELO name's shape together.
+    LabelCross: FirstLabel::ALL.len() * Shape::ALL.len(),
+}
+
+/// Where each aspect's values begin in the trait table.
+const STARTS: [usize; TraitSet::COUNT + 1] = {
+    let mut starts = [0; TraitSet::COUNT + 1];
+    let mut aspect = 0;
+    while aspect < TraitSet::COUNT {
+        starts[aspect + 1] = starts[aspect] + Aspect::VALUES[aspect];
+        aspect += 1;
+    }
+    starts
+};
+
+/// One aspect with its value, as an entry of the trait table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Trait {
+    /// The aspect.
+    pub aspect: Aspect,
+    /// Which of its values.
+    pub value: u8,
 }
 
 impl Trait {
     /// How many entries the trait table has.
-    pub const COUNT: usize = ReverseName::ALL.len()
-        + HeloName::ALL.len()
-        + SenderFit::ALL.len()
-        + Tls::ALL.len()
-        + FirstLabel::ALL.len();
+    pub const COUNT: usize = STARTS[TraitSet::COUNT];
 
     /// The entry's place in the table, below [`Trait::COUNT`].
     pub const fn index(self) -> usize {
-        const HELO: usize = ReverseName::ALL.len();
-        const SENDER: usize = HELO + HeloName::ALL.len();
-        const TLS: usize = SENDER + SenderFit::ALL.len();
-        const FIRST_LABEL: usize = TLS + Tls::ALL.len();
-        match self {
-            Self::ReverseName(value) => value as usize,
-            Self::Helo(value) => HELO + value as usize,
-            Self::Sender(value) => SENDER + value as usize,
-            Self::Tls(value) => TLS + value as usize,
-            Self::FirstLabel(value) => FIRST_LABEL + value as usize,
+        STARTS[self.aspect as usize] + self.value as usize
+    }
+}
+
+impl fmt::Display for Trait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let n = usize::from(self.value);
+        let pair = |first: &str, second: &str| format!("{first} and {second}");
+        let top = if n == 0 { "no top-level domain" } else { "a top-level domain" };
+        match self.aspect {
+            Aspect::ReverseName => f.write_str(ReverseName::ALL[n].words()),
+            Aspect::Helo => f.write_str(HeloName::ALL[n].words()),
+            Aspect::Sender => f.write_str(SenderFit::ALL[n].words()),
+            Aspect::FirstLabel => f.write_str(FirstLabel::ALL[n].words()),
+            Aspect::HeloShape => write!(f, "HELO: {}", Shape::ALL[n].words()),
+            Aspect::SenderShape => write!(f, "sender domain: {}", Shape::ALL[n].words()),
+            Aspect::Signature => f.write_str(Signature::ALL[n].words()),
+            Aspect::Tls => f.write_str(Tls::ALL[n].words()),
+            Aspect::Size => f.write_str(&size_words(n)),
+            Aspect::HostLabels => write!(f, "{n} labels in the host's name"),
+            Aspect::HeloLabels => write!(f, "{n} labels in the HELO name"),
+            Aspect::HeloDigits => write!(f, "{n} digits in the HELO name's first label"),
+            Aspect::HostTop => write!(f, "{top} of the reverse name"),
+            Aspect::SenderTop => write!(f, "{top} of the sender"),
+            Aspect::HeloTop => write!(f, "{top} of the HELO name"),
+            Aspect::Crowd => f.write_str(CROWDS[n]),
+            Aspect::SenderDigits => write!(f, "{n} digits in the sender's domain"),
+            Aspect::SenderLength => write!(f, "a sender's domain of about {} characters", 3 * n + 1),
+            Aspect::Hour => write!(f, "the hours from {:02}:00 UTC", n as u64 * HOURS),
+            Aspect::HostCross => {
+                let (reverse, helo) = (n / HeloName::ALL.len(), n % HeloName::ALL.len());
+                f.write_str(&pair(ReverseName::ALL[reverse].words(), HeloName::ALL[helo].words()))
+            }
+            Aspect::SenderCross => {
+                let (shape, fit) = (n / SenderFit::ALL.len(), n % SenderFit::ALL.len());
+                write!(f, "HELO: {}", pair(Shape::ALL[shape].words(), SenderFit::ALL[fit].words()))
+            }
+            Aspect::SizeCross => {
+                let (size, signature) = (n / Signature::ALL.len(), n % Signature::ALL.len());
+                f.write_str(&pair(&size_words(size), Signature::ALL[signature].words()))
+            }
+            Aspect::LabelCross => {
+                let (label, shape) = (n / Shape::ALL.len(), n % Shape::ALL.len());
+                let helo = Shape::ALL[shape].words();
+                f.write_str(&pair(FirstLabel::ALL[label].words(), &format!("HELO: {helo}")))
+            }
         }
     }
+}
 
-    /// The trait in words.
-    pub const fn words(self) -> &'static str {
-        match self {
-            Self::ReverseName(value) => value.words(),
-            Self::Helo(value) => value.words(),
-            Self::Sender(value) => value.words(),
-            Self::Tls(value) => value.words(),
-            Self::FirstLabel(value) => value.words(),
-        }
+const CROWDS: [&str; 5] = [
+    "recipients unknown",
+    "one recipient",
+    "two to four recipients",
+    "five to twenty recipients",
+    "more than twenty recipients",
+];
+
+fn size_words(value: usize) -> String {
+    match value {
+        0 => "size unknown".into(),
+        _ => format!("about {:.1} KiB", 0.25 * ((value - 1) as f32 / 2.0).exp2()),
+    }
+}
+
+/// The traits of one client and message.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TraitSet([u8; TraitSet::COUNT]);
+
+impl fmt::Debug for TraitSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter().map(|value| value.to_string())).finish()
     }
 }
 
 impl TraitSet {
-    /// The traits of `facts`.
-    pub fn of(facts: &Facts) -> Self {
-        Self::of_names(facts, &Names::of(facts, Names::helo(facts).as_ref()))
+    /// How many traits there are: one for each aspect.
+    pub const COUNT: usize = Aspect::VALUES.len();
+
+    /// The traits of `facts` now.
+    pub fn of(facts: &Facts, now: Timestamp) -> Self {
+        Self::of_names(facts, &Names::of(facts, Names::helo(facts).as_ref()), now)
     }
 
     /// The same, from names that have been looked up.
-    pub(crate) fn of_names(facts: &Facts, names: &Names<'_>) -> Self {
-        Self {
-            reverse_name: reverse_name(&facts.client, names.host),
-            helo: helo_name(names),
-            sender: sender_fit(facts, names),
-            tls: match facts.client.tls {
-                None => Tls::Unknown,
-                Some(false) => Tls::Plain,
-                Some(true) => Tls::Encrypted,
-            },
-            first_label: first_label(&facts.client),
-        }
+    pub(crate) fn of_names(facts: &Facts, names: &Names<'_>, now: Timestamp) -> Self {
+        let address = facts.client.address;
+        let host = facts.client.name.as_ref().or(facts.client.reverse_name.as_ref());
+        let (reverse, helo) = (reverse_name(facts, names.host), helo_name(names));
+        let (fit, label) = (sender_fit(facts, names), host_label(host));
+        let (helo_shape, size) = (shape(names.helo, address), size(facts.message.size));
+        let signature = signature(facts, names);
+        let helo_text = names.helo.map_or("", |helo| helo.whole.as_str());
+        let sender = names.sender.map_or("", Name::widest);
+        let mut set = Self([0; Self::COUNT]);
+        let mut put = |aspect: Aspect, value: usize| set.0[aspect as usize] = value as u8;
+        put(Aspect::ReverseName, reverse as usize);
+        put(Aspect::Helo, helo as usize);
+        put(Aspect::Sender, fit as usize);
+        put(Aspect::FirstLabel, label as usize);
+        put(Aspect::HeloShape, helo_shape as usize);
+        put(Aspect::SenderShape, shape(names.sender, address) as usize);
+        put(Aspect::Size, size);
+        put(Aspect::Signature, signature as usize);
+        put(Aspect::HostLabels, labels(host.map_or(helo_text, DomainName::as_str)).min(6));
+        put(Aspect::HostTop, top_level(host.map_or("", DomainName::as_str)));
+        put(Aspect::SenderTop, top_level(sender));
+        put(Aspect::HeloLabels, labels(helo_text).min(5));
+        put(Aspect::HeloDigits, leading_digits(helo_text).min(6));
+        put(Aspect::HeloTop, top_level(helo_text));
+        put(Aspect::Tls, facts.client.tls.map_or(Tls::Unknown as usize, |tls| 1 + usize::from(tls)));
+        put(Aspect::Crowd, crowd(facts));
+        put(Aspect::SenderDigits, sender.bytes().filter(u8::is_ascii_digit).count().min(4));
+        put(Aspect::SenderLength, (first_label(sender).len() / 3).min(7));
+        put(Aspect::Hour, (now.as_millis() / 3_600_000 % 24 / HOURS) as usize);
+        put(Aspect::HostCross, reverse as usize * HeloName::ALL.len() + helo as usize);
+        put(Aspect::SenderCross, helo_shape as usize * SenderFit::ALL.len() + fit as usize);
+        put(Aspect::SizeCross, size * Signature::ALL.len() + signature as usize);
+        put(Aspect::LabelCross, label as usize * Shape::ALL.len() + helo_shape as usize);
+        set
+    }
+
+    /// The trait of one aspect.
+    pub const fn get(&self, aspect: Aspect) -> Trait {
+        Trait { aspect, value: self.0[aspect as usize] }
+    }
+
+    /// The reverse name's class.
+    pub fn reverse_name(&self) -> ReverseName {
+        ReverseName::ALL[usize::from(self.0[Aspect::ReverseName as usize])]
     }
 
     /// Its entries.
     pub fn iter(&self) -> impl Iterator<Item = Trait> {
-        [
-            Trait::ReverseName(self.reverse_name),
-            Trait::Helo(self.helo),
-            Trait::Sender(self.sender),
-            Trait::Tls(self.tls),
-            Trait::FirstLabel(self.first_label),
-        ]
-        .into_iter()
+        Aspect::ALL.iter().map(|&aspect| self.get(aspect))
     }
 }
 
-fn reverse_name(client: &Client, host: Option<Name<'_>>) -> ReverseName {
-    match (host, &client.reverse_name) {
-        (Some(host), _) if is_generic(host, client.address) => ReverseName::Generic,
+fn reverse_name(facts: &Facts, host: Option<Name<'_>>) -> ReverseName {
+    match (host, &facts.client.reverse_name) {
+        (Some(host), _) if is_generic(host, facts.client.address) => ReverseName::Generic,
         (Some(_), _) => ReverseName::Named,
         (None, Some(_)) => ReverseName::Unconfirmed,
         (None, None) => ReverseName::Absent,
     }
 }
 
-/// Whether a name is made of the address or speaks of an access network.
-fn is_generic(name: Name<'_>, address: IpAddr) -> bool {
-    let whole = name.whole.as_str();
-    let host = name.organisational.and_then(|org| whole.strip_suffix(org)).unwrap_or(whole);
-    let tokens = || host.split(|c: char| !c.is_ascii_alphanumeric()).filter(|token| !token.is_empty());
-    let words =
-        tokens().any(|token| ACCESS_WORDS.contains(&token.trim_matches(|c: char| c.is_ascii_digit())));
-    words || holds_address(host, address)
-}
-
-/// Whether three octets of an IPv4 address, all of it in hexadecimal, or two groups of an IPv6 address
-/// stand in the name. Two octets alone do not count: large senders number their hosts that way.
-fn holds_address(host: &str, address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => {
-            let mut octets = v4.octets().map(|octet| Some(u16::from(octet)));
-            let numbers = host.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok());
-            // Each number takes an octet's place, so that one octet twice in the name counts once.
-            let found = numbers.filter(|number| {
-                let place = octets.iter().position(|octet| *octet == Some(*number));
-                place.map(|place| octets[place].take()).is_some()
-            });
-            found.count() >= 3 || holds(host, &hexadecimal(v4.to_bits(), 8))
-        }
-        IpAddr::V6(v6) => {
-            let groups = v6.segments().map(|group| hexadecimal(group.into(), 1));
-            groups.iter().filter(|group| group.len() >= 3 && holds(host, group)).count() >= 2
-        }
-    }
-}
-
-fn holds(host: &str, part: &[u8]) -> bool {
-    host.as_bytes().windows(part.len()).any(|window| window == part)
-}
-
-/// A number in lower-case hexadecimal digits, at least so many.
-fn hexadecimal(number: u32, least: u32) -> ArrayVec<u8, 8> {
-    let digits = least.max((u32::BITS - number.leading_zeros()).div_ceil(4));
-    let digit = |place: u32| b"0123456789abcdef"[(number >> (4 * place) & 15) as usize];
-    (0..digits).rev().map(digit).collect()
-}
-
 fn helo_name(names: &Names<'_>) -> HeloName {
     let Some(helo) = names.helo else { return HeloName::Absent };
-    let text = helo.whole.as_str();
-    if text.starts_with('[') || text.parse::<IpAddr>().is_ok() {
+    if helo.is_literal() {
         HeloName::Literal
-    } else if !text.contains('.') {
+    } else if !helo.whole.as_str().contains('.') {
         HeloName::BareWord
     } else {
         match names.host {
@@ -332,83 +428,70 @@ fn further<'a>(facts: &'a Facts, names: &Names<'_>) -> impl Iterator<Item = Name
     all.iter().map(|verified| Name::new(&verified.domain, &[]))
 }
 
-fn first_label(client: &Client) -> FirstLabel {
-    let Some(name) = &client.name else { return FirstLabel::Absent };
-    let label = name.as_str().split(['.', '-']).next().unwrap_or_default();
-    let word = label.trim_end_matches(|c: char| c.is_ascii_digit());
-    if MAIL_WORDS.contains(&word) { FirstLabel::MailLike } else { FirstLabel::Other }
+fn host_label(host: Option<&DomainName>) -> FirstLabel {
+    match host {
+        None => FirstLabel::Absent,
+        Some(name) if is_mail_like(name.as_str()) => FirstLabel::MailLike,
+        Some(_) => FirstLabel::Other,
+    }
+}
+
+fn shape(name: Option<Name<'_>>, address: IpAddr) -> Shape {
+    let Some(name) = name.filter(|name| !name.is_literal()) else { return Shape::Absent };
+    let text = name.whole.as_str();
+    match () {
+        () if !text.contains('.') => Shape::Absent,
+        () if is_generic(name, address) => Shape::Generic,
+        () if is_mail_like(text) => Shape::MailLike,
+        () if name.widest() == text => Shape::Bare,
+        () if leading_digits(text) >= 4 || first_label(text).len() >= 16 => Shape::Random,
+        () => Shape::Other,
+    }
+}
+
+fn size(octets: Option<u64>) -> usize {
+    // 256 octets are the first value, and each further one is half a power of two more.
+    octets.map_or(0, |octets| ((2.0 * (octets.max(256) as f32).log2()) as usize - 15).min(SIZES - 1))
+}
+
+fn signature(facts: &Facts, names: &Names<'_>) -> Signature {
+    let Some(signed) = &facts.message.signed else {
+        return if facts.stage < Stage::EndOfMessage { Signature::Unknown } else { Signature::Absent };
+    };
+    let signed = Name::new(signed, &[names.sender]);
+    if names.sender.is_some_and(|sender| sender.widest() == signed.widest()) {
+        Signature::OfSender
+    } else {
+        Signature::OfOther
+    }
+}
+
+/// Recipients accepted so far, and before the end of the message the one that is asked about.
+fn crowd(facts: &Facts) -> usize {
+    let asked = u32::from(facts.stage == Stage::Rcpt);
+    match facts.envelope.accepted_recipients.map(|n| n.saturating_add(asked)) {
+        None | Some(0) => 0,
+        Some(1) => 1,
+        Some(2..=4) => 2,
+        Some(5..=20) => 3,
+        Some(_) => 4,
+    }
+}
+
+fn labels(name: &str) -> usize {
+    if name.is_empty() { 0 } else { name.split('.').count() }
+}
+
+/// The place of a name's top-level domain; 0 when it has none.
+fn top_level(name: &str) -> usize {
+    let Some((_, label)) = name.rsplit_once('.') else { return 0 };
+    if label.ends_with(']') || label.bytes().all(|b| b.is_ascii_digit()) {
+        return 0;
+    }
+    // FNV-1a: a place that anybody can compute is no harm, since anybody can choose the name itself.
+    let fold = |hash: u32, b: u8| (hash ^ u32::from(b)).wrapping_mul(0x0100_0193);
+    1 + label.bytes().fold(0x811c_9dc5, fold) as usize % (TOP_LEVELS - 1)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::facts::{VerifiedBy, VerifiedDomain};
-    use crate::fixtures::facts;
-    use crate::name::DomainName;
-
-    fn class(address: &str, name: &str) -> ReverseName {
-        let mut facts = facts(address);
-        facts.client.name = DomainName::new(name);
-        TraitSet::of(&facts).reverse_name
-    }
-
-    #[test]
-    fn generic_names_are_told_from_mail_servers() {
-        for (address, name) in [
-            ("192.0.2.17", "192-0-2-17.isp.example"),
-            ("192.0.2.17", "host17.2.0.192.isp.example"),
-            ("192.0.2.17", "c0000211.isp.example"),
-            ("192.0.2.17", "dyn-55.isp.example"),
-            ("192.0.2.17", "pool7.isp.example"),
-            ("2001:db8:aa1:bb2::1", "2001-db8-aa1-bb2.isp.example"),
-        ] {
-            assert_eq!(class(address, name), ReverseName::Generic, "{name}");
-        }
-        for (address, name) in [
-            ("209.85.208.50", "mail-ed1-f50.google.com"),
-            ("54.240.8.50", "a8-50.smtp-out.amazonses.com"),
-            ("161.38.204.231", "m204-231.eu.mailgun.net"),
-            ("192.0.2.17", "mx1.corp.example"),
-        ] {
-            assert_eq!(class(address, name), ReverseName::Named, "{name}");
-        }
-    }
-
-    #[test]
-    fn every_trait_value_has_its_own_place() {
-        let mut places: Vec<usize> = Vec::new();
-        places.extend(ReverseName::ALL.iter().map(|&v| Trait::ReverseName(v).index()));
-        places.extend(HeloName::ALL.iter().map(|&v| Trait::Helo(v).index()));
-        places.extend(SenderFit::ALL.iter().map(|&v| Trait::Sender(v).index()));
-        places.extend(Tls::ALL.iter().map(|&v| Trait::Tls(v).index()));
-        places.extend(FirstLabel::ALL.iter().map(|&v| Trait::FirstLabel(v).index()));
-        assert_eq!(places, (0..Trait::COUNT).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn helo_and_sender_are_compared_with_the_reverse_name() {
-        let mut f = facts("192.0.2.1");
-        f.client.name = DomainName::new("mail.corp.example");
-        let mut helo = |helo: &str| {
-            f.client.helo = Some(helo.into());
-            TraitSet::of(&f).helo
-        };
-        assert_eq!(helo("Mail.Corp.Example"), HeloName::Equal);
-        assert_eq!(helo("out.corp.example"), HeloName::SameDomain);
-        assert_eq!(helo("other.example"), HeloName::Unrelated);
-        assert_eq!(helo("[192.0.2.1]"), HeloName::Literal);
-        assert_eq!(helo("192.0.2.1"), HeloName::Literal);
-        assert_eq!(helo("pc"), HeloName::BareWord);
-        let mut fit = |sender: &str| {
-            f.envelope.sender = Sender::new(sender);
-            TraitSet::of(&f).sender
-        };
-        assert_eq!(fit("a@corp.example"), SenderFit::OfReverseName);
-        assert_eq!(fit("a@else.example"), SenderFit::Unrelated);
-        assert_eq!(fit(""), SenderFit::Null);
-        f.message.verified =
-            vec![VerifiedDomain { domain: DomainName::new("else.example").unwrap(), by: VerifiedBy::Spf }];
-        f.envelope.sender = Sender::new("a@news.else.example");
-        assert_eq!(TraitSet::of(&f).sender, SenderFit::Verified);
-    }
-}
+mod tests;

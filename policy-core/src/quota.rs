@@ -26,6 +26,10 @@ pub struct Limits {
     pub floor: PerHour,
     /// The share of a stranger's quota that is left to a Low sender.
     pub low_share: f64,
+    /// Times a stranger's quota that a sender of standing High has at the least.
+    pub least_high: f64,
+    /// The same for Medium.
+    pub least: f64,
     /// Times its busiest day that a sender of standing High may send in a day, and at once.
     pub growth_high: f64,
     /// The same for Medium and New. At least 1.4, the step of published warm-up schedules.
@@ -50,8 +54,10 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             cold: PerHour([120.0, 30.0, 100.0, 200e6]),
-            floor: PerHour([2.0, 2.0, 10.0, 20e6]),
-            low_share: 0.25,
+            floor: PerHour([2.0, 1.0, 10.0, 20e6]),
+            low_share: 0.15,
+            least_high: 10.0,
+            least: 4.0,
             growth_high: 4.0,
             growth: 2.0,
             spike: 2.0,
@@ -109,7 +115,12 @@ impl Limits {
     /// The cold quota, widened by good volume: all dimensions by the ratio that messages earn.
     fn earned(&self, cold: PerHour, reading: &Reading, word: Word) -> (PerHour, PerHour) {
         let daily = f64::from(reading.busiest) * good_share(reading) * self.growth_for(reading, word);
-        let ratio = |messages: f64| (messages / cold.0[1].max(1.0)).max(1.0);
+        let least = match word {
+            Word::High => self.least_high,
+            Word::Medium => self.least,
+            _ => 1.0,
+        };
+        let ratio = |messages: f64| (messages / cold.0[1].max(1.0)).max(least);
         (cold.times(ratio(daily)), cold.times(ratio(daily / HOURS)))
     }
 
@@ -192,8 +203,10 @@ mod tests {
 
     #[test]
     fn a_burst_does_not_widen_its_own_allowance() {
-        let quota = Limits::default().quota(&history(1, |_| 10_000.0), Word::High, 1.0);
-        assert_eq!(quota.burst.0[1], 30.0);
+        for word in [Word::New, Word::Medium, Word::High] {
+            let burst = |hourly: f64| Limits::default().quota(&history(1, |_| hourly), word, 1.0).burst.0[1];
+            assert_eq!(burst(10_000.0), burst(1.0), "{word}");
+        }
     }
 
     #[test]
@@ -203,7 +216,7 @@ mod tests {
         assert!(limits.is_spike(&spiking));
         let (medium, high) =
             (limits.quota(&spiking, Word::Medium, 1.0), limits.quota(&spiking, Word::High, 1.0));
-        assert!(high.rate.0[1] > 3.9 * medium.rate.0[1]);
+        assert!(high.rate.0[1] > 2.4 * medium.rate.0[1], "{} and {}", high.rate.0[1], medium.rate.0[1]);
         assert!(!limits.is_spike(&history(24 * 20, |_| 50.0)));
     }
 
@@ -211,7 +224,7 @@ mod tests {
     fn bad_volume_earns_nothing() {
         let mut record = Record::new(Timestamp::from_secs(T0));
         record.add(Weight { good: 0.0, bad: 1e4, volume: 1e4 }, Timestamp::from_secs(T0));
-        let quota = Limits::default().quota(&record.read(Timestamp::from_secs(T0)), Word::Medium, 1.0);
-        assert_eq!(quota.burst.0[1], 30.0);
+        let quota = |reading| Limits::default().quota(reading, Word::Medium, 1.0).burst.0[1];
+        assert_eq!(quota(&record.read(Timestamp::from_secs(T0))), quota(&Reading::NOTHING));
     }
 }

@@ -46,6 +46,8 @@ pub(crate) struct Transaction {
     pub(crate) accepting: Option<Arc<Verdict>>,
     /// Whom it is booked on.
     pub(crate) identities: Option<Arc<Identities>>,
+    /// What the first decision rested on.
+    decided: Option<Decided>,
     /// Whether the message itself has been debited.
     pub(crate) message_debited: bool,
     /// Octets debited so far.
@@ -90,8 +92,28 @@ impl Worth for Session {
     }
 }
 
-/// What a finished transaction amounts to.
-pub(crate) type Settled = Option<(Arc<Identities>, Outcome)>;
+/// What a transaction amounts to.
+#[derive(Debug)]
+pub(crate) struct Account {
+    /// Whom it is booked on: the latest that is known, with all that was verified.
+    pub(crate) identities: Arc<Identities>,
+    /// What the first decision rested on; `None` when nothing is to be learned of that.
+    pub(crate) decided: Option<Decided>,
+    /// What became of it.
+    pub(crate) outcome: Outcome,
+}
+
+/// What a decision rested on.
+#[derive(Clone, Debug)]
+pub(crate) struct Decided {
+    /// As they were then: more may be known when the message has arrived.
+    pub(crate) identities: Arc<Identities>,
+    /// What the model said, as log-odds.
+    pub(crate) said: f32,
+}
+
+/// What a finished transaction amounts to, if anything.
+pub(crate) type Settled = Option<Account>;
 
 const fn slot(front_end: FrontEnd) -> usize {
     match front_end {
@@ -140,7 +162,8 @@ impl Transaction {
         let let_in = recipients.unwrap_or(self.accepted.saturating_sub(self.refused));
         let recipients = if received && !self.is_for_exempt_recipients() { let_in } else { 0 };
         let outcome = Outcome::Accepted { recipients, unknown: self.unknown };
-        (recipients > 0 || self.unknown > 0).then(|| self.identities.clone().map(|i| (i, outcome)))?
+        let identities = self.identities.clone()?;
+        (recipients > 0 || self.unknown > 0).then_some(Account { identities, decided: None, outcome })
     }
 
     /// Whether the message may be taken to have arrived, when its end was never seen. A milter always sees
@@ -230,6 +253,9 @@ impl Session {
         let transaction = &mut self.transaction;
         if let Some(identities) = &verdict.identities {
             transaction.identities = Some(Arc::clone(identities));
+            let said = verdict.standing.as_ref().map(|standing| standing.log_odds);
+            let decided = said.map(|said| Decided { identities: Arc::clone(identities), said });
+            transaction.decided = transaction.decided.take().or(decided);
         }
         let at_rcpt = facts.stage == Stage::Rcpt;
         let verdict = if at_rcpt { transaction.shared(&verdict, enforced) } else { verdict };
@@ -268,7 +294,12 @@ impl Session {
         }
         let outcome = if filter.spam { Outcome::FilteredSpam } else { Outcome::FilteredHam };
         let identities = self.transaction.identities.clone()?;
-        Some((if filter.forgeable { identities.without_verified().into() } else { identities }, outcome))
+        // What anybody can write is booked on those who may have written it, and teaches the model nothing.
+        Some(if filter.forgeable {
+            Account { identities: identities.without_verified().into(), decided: None, outcome }
+        } else {
+            Account { identities, decided: self.transaction.decided.clone(), outcome }
+        })
     }
 }
 

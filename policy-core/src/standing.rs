@@ -1,34 +1,26 @@
 //! The standing: what the ledger says of a client and message now.
 //!
-//! Each chain gives an estimate of the chance that the next message is spam: the child's evidence, leaning
-//! on its parent (shrinkage), at the worse of the two speeds. The estimates are averaged in log-odds, each
-//! with the confidence that its evidence has earned; traits speak for strangers and fall silent as evidence
-//! of their own comes in. An average, and not a sum, because the chains' evidence comes from the same mail.
+//! The model weighs what every chain and trait says and gives log-odds; calibration makes a chance of them,
+//! and tells how much of this server's good mail looks as bad. That chance is what the record of whoever
+//! answers for the message leans on, at the worse of two speeds, and then that of its sender: what a sender
+//! has done itself outweighs what it looks like, and one bad mailbox does not spoil the others of its host.
 //!
 //! The standing keeps its uncertainty: the word is Bad only when even the optimistic end of the range is
 //! bad, and High only when even the pessimistic end is good.
 
 use crate::evidence::{Reading, Tally};
-use crate::identity::{Identities, Kind, MAX_CHAINS};
+use crate::features::{
+    BIAS, Features, NUMBERS, PER_CHAIN, PLACES, SLOTS, STRANGER, TRAITS, UNKNOWN, View, logit, pairs, sigmoid,
+};
+use crate::identity::{Chain, Identities, Kind};
 use crate::ledger::{ChainReading, Ledger, Readings};
-use crate::presentation::{FirstLabel, HeloName, ReverseName, SenderFit, Tls, Trait};
+use crate::presentation::{ReverseName, Trait, TraitSet};
 use crate::time::Timestamp;
+use crate::weights::{Part, Without};
 use arrayvec::ArrayVec;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Strength of the prior that a child takes from its parent, in messages.
-const K_CHILD: f32 = 4.0;
-/// Strength of the prior that a parent takes from the middle: a wider key needs more evidence.
-const K_PARENT: f32 = 8.0;
-/// Messages that the evidence behind a trait value's prior is worth.
-const K_TRAIT: f64 = 200.0;
-/// How much of a trait's log-odds counts: traits are correlated with each other.
-const TRAIT_SCALE: f32 = 0.6;
-/// The farthest that traits together move the log-odds.
-const TRAIT_LIMIT: f32 = 3.0;
-/// The traits' weight in the average while nothing else is known.
-const TRAIT_WEIGHT: f32 = 0.5;
 /// Range of the log-odds of a standing without evidence (one standard deviation).
 const SPREAD: f32 = 2.0;
 /// Standard deviations from the middle to the 5 % and 95 % quantiles.
@@ -39,8 +31,14 @@ const NEW_BELOW: f32 = 2.0;
 const HIGH_AT_MOST: f32 = 0.15;
 /// At least this chance of spam at the optimistic end makes Bad.
 const BAD_AT_LEAST: f32 = 0.75;
-/// Most contributions: one for each trait and chain.
-const MAX_CONTRIBUTIONS: usize = 16;
+/// The same of a wider key's record: it needs more evidence.
+const K_WIDER: f32 = 8.0;
+/// Strength of the model's chance as a prior of the sender's own record, in messages.
+const K_OWN: f32 = 4.0;
+/// The least share of good mail that is told apart: two messages of a thousand.
+const LEAST_SHARE: f32 = 0.002;
+/// Contributions that a standing carries: the strongest.
+const MAX_CONTRIBUTIONS: usize = 6;
 
 /// The standing in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -80,10 +78,22 @@ impl fmt::Display for Word {
 /// Where a contribution comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// A trait.
+    /// A trait, alone and in pairs with others.
     Trait(Trait),
     /// A chain of identities.
     Chain(Kind),
+    /// What all mail of this server has in common, and how little is known of the client.
+    Base,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Trait(value) => value.fmt(f),
+            Self::Chain(kind) => f.write_str(kind.word()),
+            Self::Base => f.write_str("mail to this server in general"),
+        }
+    }
 }
 
 /// One term of the standing.
@@ -104,183 +114,220 @@ pub struct Contribution {
 pub struct Standing {
     /// The word.
     pub word: Word,
-    /// The chance that the next message is spam.
+    /// What the model says, as log-odds of spam: it ranks messages even where chances are alike.
+    pub log_odds: f32,
+    /// The chance that the next message is spam: of messages that are given one, that share is.
     pub probability: f32,
-    /// The optimistic end: its 5 % quantile.
+    /// The chance that the word rests on: what the sender's own record makes of it.
+    pub judged: f32,
+    /// The same against the most certain spam of this server: labels that miss some keep every chance below 1.
+    pub certainty: f32,
+    /// Its optimistic end: the 5 % quantile.
     pub lower: f32,
-    /// The pessimistic end: its 95 % quantile.
+    /// Its pessimistic end: the 95 % quantile.
     pub upper: f32,
     /// Messages' worth of evidence behind it.
     pub evidence: f32,
-    /// The terms that made it, strongest first.
+    /// The share of this server's good mail that looked at least as bad; `None` while too little good mail
+    /// is known.
+    pub good_above: Option<f32>,
+    /// The strongest terms that made it, strongest first.
     pub contributions: ArrayVec<Contribution, MAX_CONTRIBUTIONS>,
-}
-
-impl Standing {
-    /// The log-odds of spam: it ranks messages even where the probability has no digits left to tell them
-    /// apart.
-    pub fn log_odds(&self) -> f32 {
-        self.contributions.iter().map(|c| c.log_odds).sum()
-    }
-}
-
-/// What one chain says.
-struct Estimate {
-    kind: Kind,
-    log_odds: f32,
-    /// Evidence for the purpose of confidence; the parent's counts for little.
-    evidence: f32,
-    weight: f32,
 }
 
 impl Ledger {
     /// The standing of `identities` now, by what is known of each.
     pub(crate) fn standing(&self, identities: &Identities, readings: &Readings, now: Timestamp) -> Standing {
-        let named = identities.traits.reverse_name == ReverseName::Named;
-        let estimates: ArrayVec<Estimate, MAX_CHAINS> = (identities.chains.iter().zip(readings))
-            .map(|(chain, reading)| Estimate::new(chain.kind, reading, named))
-            .collect();
-        let known = estimates.iter().map(|e| e.evidence).fold(0.0, f32::max);
-        let trait_weight = TRAIT_WEIGHT * (1.0 - confidence(known));
-        let total = trait_weight + estimates.iter().map(|e| e.weight).sum::<f32>();
-        let traits = self.read_traits(&identities.traits, now);
-        let mut contributions: ArrayVec<Contribution, MAX_CONTRIBUTIONS> = traits.map(of_trait).collect();
-        let presented = contributions.iter().map(|c| c.log_odds).sum::<f32>().abs();
-        let limit = (TRAIT_LIMIT / presented.max(TRAIT_LIMIT)) * trait_weight / total;
-        contributions.iter_mut().for_each(|c| c.log_odds *= limit);
-        for estimate in estimates.iter().filter(|e| e.weight > 0.0) {
-            contributions.push(estimate.contribution(total));
+        let features = self.features(identities, readings, now);
+        let mut contributions = self.contributions(identities, &features, now);
+        let log_odds = contributions.iter().map(|c| c.log_odds).sum();
+        let probability = self.model.calibration.chance(log_odds);
+        let without = self.model.without();
+        let record = records(identities, readings, without);
+        let judged = record.iter().fold(probability, |prior, record| worse_speed(record, prior, K_OWN));
+        let place = self.model.calibration.good_above(log_odds, LEAST_SHARE);
+        let good_above = place.filter(|_| !without.has(Part::Place));
+        contributions.sort_unstable_by(stronger);
+        let strongest = contributions.into_iter().take(MAX_CONTRIBUTIONS).collect();
+        let known = known(identities, readings, without);
+        let purity = if without.has(Part::Purity) { 1.0 } else { self.model.calibration.purity() };
+        let certainty = (judged / purity).min(1.0);
+        Standing { log_odds, probability, good_above, certainty, ..Standing::new(judged, known, strongest) }
+    }
+
+    /// Every term of the standing, strongest first: they add up to its log-odds.
+    pub(crate) fn all_contributions(
+        &self,
+        identities: &Identities,
+        readings: &Readings,
+        now: Timestamp,
+    ) -> Vec<Contribution> {
+        let features = self.features(identities, readings, now);
+        let mut contributions = self.contributions(identities, &features, now);
+        contributions.sort_unstable_by(stronger);
+        contributions.into_iter().collect()
+    }
+
+    fn contributions(&self, identities: &Identities, features: &Features, now: Timestamp) -> Contributions {
+        let numbers = self.model.of_numbers(features);
+        let mut of_traits = [0.0; TraitSet::COUNT];
+        of_traits.copy_from_slice(&numbers[TRAITS..BIAS]);
+        self.share_out(features, numbers[STRANGER], &mut of_traits);
+        let mut contributions = Contributions::new();
+        for view in &features.views {
+            let log_odds = numbers[view.slot * PER_CHAIN..][..PER_CHAIN].iter().sum();
+            contributions.push(Contribution::of_chain(view, log_odds));
         }
-        let log_odds = contributions.iter().map(|c| c.log_odds).sum::<f32>();
-        contributions.sort_by(|a: &Contribution, b| b.log_odds.abs().total_cmp(&a.log_odds.abs()));
-        Standing::new(log_odds, spread(&estimates, log_odds, total, known), known, contributions)
+        let traits = self
+            .read_traits(&identities.traits, now)
+            .zip(features.numbers[TRAITS..BIAS].iter().zip(of_traits));
+        contributions.extend(traits.map(|((value, good, bad), (alone, log_odds))| Contribution {
+            source: Source::Trait(value),
+            estimate: sigmoid(alone + features.base),
+            evidence: (good + bad) as f32,
+            log_odds,
+        }));
+        let log_odds = features.base + numbers[BIAS] + numbers[UNKNOWN];
+        let estimate = sigmoid(features.base);
+        contributions.push(Contribution { source: Source::Base, estimate, evidence: 0.0, log_odds });
+        contributions
+    }
+
+    /// Shares out among the traits what they add in the table, a pair half and half, and as strangers' traits.
+    fn share_out(&self, features: &Features, stranger: f32, of_traits: &mut [f32; TraitSet::COUNT]) {
+        let of_places: ArrayVec<f32, PLACES> = self.model.of_places(features).collect();
+        let (alone, paired) = of_places.split_at(TraitSet::COUNT);
+        of_traits.iter_mut().zip(alone).for_each(|(sum, term)| *sum += term);
+        for ((first, second), term) in pairs().zip(paired) {
+            of_traits[first] += 0.5 * term;
+            of_traits[second] += 0.5 * term;
+        }
+        let own = &features.numbers[TRAITS..BIAS];
+        let all = own.iter().sum::<f32>();
+        if all.abs() > f32::MIN_POSITIVE {
+            of_traits.iter_mut().zip(own).for_each(|(sum, term)| *sum += stranger * term / all);
+        } else {
+            of_traits[0] += stranger;
+        }
     }
 }
 
-fn of_trait((value, good, bad): (Trait, f64, f64)) -> Contribution {
-    let estimate = ((bad + K_TRAIT * f64::from(prior(value))) / (good + bad + K_TRAIT)) as f32;
-    Contribution {
-        source: Source::Trait(value),
-        estimate,
-        evidence: (good + bad) as f32,
-        log_odds: TRAIT_SCALE * logit(estimate),
+/// One for each chain's slot and each trait, and the base.
+type Contributions = ArrayVec<Contribution, { SLOTS.len() + TraitSet::COUNT + 1 }>;
+
+const _: () = assert!(NUMBERS == STRANGER + 1);
+
+fn stronger(a: &Contribution, b: &Contribution) -> std::cmp::Ordering {
+    b.log_odds.abs().total_cmp(&a.log_odds.abs())
+}
+
+impl Contribution {
+    fn of_chain(view: &View, log_odds: f32) -> Self {
+        Self { source: Source::Chain(view.kind), estimate: view.estimate, evidence: view.own, log_odds }
     }
 }
 
-/// How far a kind of chain leans on its parent (share of the parent's evidence, and its cap in messages), and
-/// the chain's weight in the average.
-fn reach(kind: Kind, named: bool) -> ((f32, f32), f32) {
-    match kind {
-        // A prefix sets how strangers are treated; alone it never makes one known.
-        Kind::Address => ((0.1, 1.5), 1.0),
-        // Hosts with names of their own answer for each other; customers of an access network do not.
-        Kind::ReverseName if named => ((0.5, 20.0), 0.7),
-        Kind::ReverseName => ((0.05, 1.0), 0.4),
-        Kind::Verified => ((0.5, 20.0), 1.0),
-        Kind::SenderInPrefix | Kind::Helo | Kind::Claimed | Kind::Prefix | Kind::Internal => {
-            ((0.0, 0.0), 0.3)
-        }
-    }
+/// What is known of those who answer for a message, the widest first: the best known verified domain or the
+/// address, then the sender there: its domain, and its mailbox.
+fn records<'a>(
+    identities: &Identities,
+    readings: &'a Readings,
+    without: Without,
+) -> ArrayVec<&'a Reading, 3> {
+    let of = |kind: Kind| {
+        let is_of =
+            move |kind: Kind, of: Kind| kind == of && !without.has_chain(of) && !without.has(Part::Records);
+        let chains = identities.chains.iter().zip(readings).filter(move |(chain, _)| is_of(chain.kind, kind));
+        chains.map(|(_, levels)| levels)
+    };
+    let evidence = |levels: &&ChainReading| levels.first().map_or(0.0, |own| own.slow.evidence());
+    let verified = of(Kind::Verified).max_by(|a, b| evidence(a).total_cmp(&evidence(b)));
+    let host = verified.or_else(|| of(Kind::Address).next()).and_then(|levels| levels.first());
+    let sender = of(Kind::Mailbox).flat_map(|levels| {
+        // The widest level of a mailbox is a claim, or the verified domain that has been heard already.
+        let own = &levels[..levels.len() - 1];
+        own[..if without.has(Part::Wider) { own.len().min(1) } else { own.len() }].iter().rev()
+    });
+    host.into_iter().chain(sender).take(3).collect()
 }
 
 /// The chance of spam at the worse of two speeds, each leaning on a prior worth `k` messages. A sender
 /// rises only when both agree.
-fn worse_speed(reading: &Reading, prior: f32, k: f32) -> f32 {
+pub(crate) fn worse_speed(reading: &Reading, prior: f32, k: f32) -> f32 {
     let lean = |tally: Tally, prior: f32| (tally.bad + k * prior) / (tally.evidence() + k);
     let slow = lean(reading.slow, prior);
     slow.max(lean(reading.fast, slow))
 }
 
-fn confidence(evidence: f32) -> f32 {
-    evidence / (evidence + K_CHILD)
+/// Evidence that makes a client known: that of its best known chain.
+fn known(identities: &Identities, readings: &Readings, without: Without) -> f32 {
+    let named = identities.traits.reverse_name() == ReverseName::Named;
+    let chains = identities.chains.iter().zip(readings).filter(|(chain, _)| !without.has_chain(chain.kind));
+    let general = |chain: &Chain| if without.has(Part::Wider) { 0 } else { chain.general_level() };
+    chains.map(|(chain, levels)| evidence(chain.kind, levels, general(chain), named)).fold(0.0, f32::max)
 }
 
-/// The spread shrinks with evidence and grows with disagreement between the chains.
-fn spread(estimates: &[Estimate], mean: f32, total: f32, known: f32) -> f32 {
-    let squares = estimates.iter().map(|e| e.weight * (e.log_odds - mean).powi(2)).sum::<f32>();
-    let disagreement = squares / total / (1.0 + known).sqrt();
-    (SPREAD * SPREAD / (1.0 + known) + disagreement).sqrt()
+/// A chain's own evidence, and what it may borrow of its general key's: a share of it, up to so many messages.
+fn evidence(kind: Kind, levels: &ChainReading, general: usize, named: bool) -> f32 {
+    let (share, most) = match kind {
+        // A prefix sets how strangers are treated; alone it never makes one known.
+        Kind::Address => (0.1, 1.5),
+        // Hosts with names of their own answer for each other; customers of an access network do not.
+        Kind::ReverseName if named => (0.5, 20.0),
+        Kind::ReverseName => (0.05, 1.0),
+        Kind::Verified => (0.5, 20.0),
+        // Anybody can write these: they inform, but never make a client known.
+        _ => return levels.first().map_or(0.0, |own| own.slow.evidence().min(1.0)),
+    };
+    let of = |level: usize| levels.get(level).map_or(0.0, |reading| reading.slow.evidence());
+    let borrowed = if general > 0 { (of(general) * share).min(most) } else { 0.0 };
+    of(0) + borrowed
 }
 
-impl Estimate {
-    fn new(kind: Kind, reading: &ChainReading, named: bool) -> Self {
-        let ChainReading { specific: child, general: parent } = reading;
-        let parents = worse_speed(parent, 0.5, K_PARENT);
-        let log_odds = logit(worse_speed(child, parents, K_CHILD));
-        let (leaning, weight) = reach(kind, named);
-        let own = child.slow.evidence();
-        let evidence = match kind {
-            // Anybody can write these: they inform, but never make a client known.
-            Kind::Helo | Kind::Claimed | Kind::SenderInPrefix => own.min(1.0),
-            _ => own + (parent.slow.evidence() * leaning.0).min(leaning.1),
-        };
-        Self { kind, log_odds, evidence, weight: weight * confidence(evidence) }
-    }
+/// The 5 % and 95 % quantiles of a chance, which this much evidence stands behind.
+fn range(chance: f32, evidence: f32) -> [f32; 2] {
+    let spread = QUANTILE * SPREAD / (1.0 + evidence).sqrt();
+    [-spread, spread].map(|spread| sigmoid(logit(chance) + spread))
+}
 
-    fn contribution(&self, total: f32) -> Contribution {
-        Contribution {
-            source: Source::Chain(self.kind),
-            estimate: sigmoid(self.log_odds),
-            evidence: self.evidence,
-            log_odds: self.weight * self.log_odds / total,
-        }
+fn word(chance: f32, evidence: f32) -> Word {
+    let [lower, upper] = range(chance, evidence);
+    match () {
+        () if evidence < NEW_BELOW => Word::New,
+        () if upper <= HIGH_AT_MOST => Word::High,
+        () if lower >= BAD_AT_LEAST => Word::Bad,
+        () if chance > 0.5 => Word::Low,
+        () => Word::Medium,
     }
 }
 
 impl Standing {
-    fn new(
-        log_odds: f32,
-        spread: f32,
-        evidence: f32,
-        contributions: ArrayVec<Contribution, MAX_CONTRIBUTIONS>,
-    ) -> Self {
-        let probability = sigmoid(log_odds);
-        let lower = sigmoid(log_odds - QUANTILE * spread);
-        let upper = sigmoid(log_odds + QUANTILE * spread);
-        let word = match () {
-            () if evidence < NEW_BELOW => Word::New,
-            () if upper <= HIGH_AT_MOST => Word::High,
-            () if lower >= BAD_AT_LEAST => Word::Bad,
-            () if probability > 0.5 => Word::Low,
-            () => Word::Medium,
-        };
-        Self { word, probability, lower, upper, evidence, contributions }
+    /// The word to reckon a wider key's quota by: the client's, or the key's own record where that is worse.
+    pub(crate) fn word_on(&self, record: &Reading) -> Word {
+        let evidence = record.slow.evidence();
+        let chance = worse_speed(record, self.judged, K_WIDER);
+        match word(chance, evidence) {
+            own @ (Word::Low | Word::Bad) if self.word != Word::Bad => own,
+            _ => self.word,
+        }
     }
-}
 
-fn logit(p: f32) -> f32 {
-    let p = p.clamp(0.001, 0.999);
-    (p / (1.0 - p)).ln()
-}
-
-fn sigmoid(log_odds: f32) -> f32 {
-    1.0 / (1.0 + (-log_odds).exp())
-}
-
-/// The chance of spam among strangers with this trait, before this server has seen any. Set by hand from
-/// what postmasters publish (RFC 1912 section 2.1 on reverse names, RFC 5321 section 4.1.1.1 on HELO); the
-/// server's own mail outweighs them after some two hundred messages, so that no single sender moves them far.
-const fn prior(value: Trait) -> f32 {
-    match value {
-        Trait::ReverseName(ReverseName::Absent) => 0.85,
-        Trait::ReverseName(ReverseName::Unconfirmed) => 0.75,
-        Trait::ReverseName(ReverseName::Generic) => 0.80,
-        Trait::ReverseName(ReverseName::Named) => 0.30,
-        Trait::Helo(HeloName::Absent | HeloName::Unrelated) => 0.60,
-        Trait::Helo(HeloName::Literal) => 0.80,
-        Trait::Helo(HeloName::BareWord) => 0.90,
-        Trait::Helo(HeloName::SameDomain) => 0.35,
-        Trait::Helo(HeloName::Equal) => 0.25,
-        Trait::Sender(SenderFit::Verified) => 0.15,
-        Trait::Sender(SenderFit::VerifiedOther) => 0.35,
-        Trait::Sender(SenderFit::OfReverseName) => 0.30,
-        Trait::Sender(SenderFit::Unrelated) => 0.55,
-        Trait::Sender(SenderFit::Unknown | SenderFit::Null | SenderFit::OfHelo) => 0.50,
-        Trait::Tls(Tls::Plain) => 0.60,
-        Trait::Tls(Tls::Encrypted) => 0.40,
-        Trait::Tls(Tls::Unknown) => 0.50,
-        Trait::FirstLabel(FirstLabel::MailLike) => 0.35,
-        Trait::FirstLabel(FirstLabel::Absent | FirstLabel::Other) => 0.50,
+    fn new(chance: f32, evidence: f32, contributions: ArrayVec<Contribution, MAX_CONTRIBUTIONS>) -> Self {
+        let [lower, upper] = range(chance, evidence);
+        let word = word(chance, evidence);
+        let (log_odds, good_above) = (logit(chance), None);
+        Self {
+            word,
+            log_odds,
+            probability: chance,
+            judged: chance,
+            certainty: chance,
+            lower,
+            upper,
+            evidence,
+            good_above,
+            contributions,
+        }
     }
 }
 
@@ -290,6 +337,7 @@ mod tests {
     use crate::fixtures::{facts, named};
     use crate::identity::Keyring;
     use crate::outcome::Outcome;
+    use crate::weights::Start;
     use std::time::Duration;
 
     const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
@@ -298,17 +346,22 @@ mod tests {
 
     impl Desk {
         fn new() -> Self {
-            Self(Ledger::new(1 << 22, NOW), Keyring::new([7; 16]))
+            Self(Ledger::new(1 << 22, Start::shipped(), NOW), Keyring::new([7; 16]))
         }
         fn learn(&self, facts: &crate::facts::Facts, outcome: Outcome, times: usize) {
-            let identities = Identities::of(facts, &self.1);
-            (0..times).for_each(|_| self.0.learn(&identities, outcome, NOW));
+            (0..times).for_each(|_| self.learn_at(facts, outcome, NOW));
+        }
+        fn learn_at(&self, facts: &crate::facts::Facts, outcome: Outcome, at: Timestamp) {
+            let identities = Identities::of(facts, &self.1, at);
+            let said = self.standing_at(facts, at).log_odds;
+            self.0.teach(&identities, said, outcome.label().unwrap(), at);
+            self.0.learn(&identities, outcome, at);
         }
         fn standing(&self, facts: &crate::facts::Facts) -> Standing {
             self.standing_at(facts, NOW)
         }
         fn standing_at(&self, facts: &crate::facts::Facts, now: Timestamp) -> Standing {
-            let identities = Identities::of(facts, &self.1);
+            let identities = Identities::of(facts, &self.1, now);
             self.0.standing(&identities, &self.0.readings(&identities, now), now)
         }
     }
@@ -319,8 +372,14 @@ mod tests {
         let bare = desk.standing(&facts("192.0.2.1"));
         let proper = desk.standing(&named("192.0.2.2", "mail.corp.example"));
         assert_eq!((bare.word, proper.word), (Word::New, Word::New));
-        assert!(bare.probability > 0.7, "{bare:?}");
-        assert!(proper.probability < 0.25, "{proper:?}");
+        let dynamic = {
+            let name = "192-0-2-3.dsl.isp.example";
+            let mut facts = named("192.0.2.3", name);
+            facts.envelope.sender = crate::name::Sender::new("winner@webmail.example");
+            desk.standing(&facts)
+        };
+        assert!(dynamic.probability > 0.85 && bare.probability > 0.85, "{dynamic:?} {bare:?}");
+        assert!(proper.probability < 0.6, "{proper:?}");
         assert!(bare.lower < bare.probability && bare.probability < bare.upper);
     }
 
@@ -355,10 +414,9 @@ mod tests {
     fn a_burst_of_spam_turns_a_good_sender_and_time_brings_it_back() {
         let desk = Desk::new();
         let sender = named("192.0.2.2", "mail.corp.example");
-        let identities = Identities::of(&sender, &desk.1);
         for day in 0..30 {
             let at = Timestamp::from_secs(1_700_000_000 - day * 86_400);
-            (0..10).for_each(|_| desk.0.learn(&identities, Outcome::ReportedHam, at));
+            (0..10).for_each(|_| desk.learn_at(&sender, Outcome::ReportedHam, at));
         }
         assert_eq!(desk.standing(&sender).word, Word::High);
         desk.learn(&sender, Outcome::FilteredSpam, 60);
@@ -374,9 +432,27 @@ mod tests {
         let sender = named("192.0.2.2", "mail.corp.example");
         desk.learn(&sender, Outcome::ReportedHam, 5);
         let standing = desk.standing(&sender);
-        let sum: f32 = standing.contributions.iter().map(|c| c.log_odds).sum();
-        assert!((sigmoid(sum) - standing.probability).abs() < 1e-4);
-        let sizes: Vec<f32> = standing.contributions.iter().map(|c| c.log_odds.abs()).collect();
+        let identities = Identities::of(&sender, &desk.1, NOW);
+        let all = desk.0.all_contributions(&identities, &desk.0.readings(&identities, NOW), NOW);
+        let sum: f32 = all.iter().map(|c| c.log_odds).sum();
+        assert!((sum - standing.log_odds).abs() < 1e-3, "{sum} {}", standing.log_odds);
+        assert_eq!(standing.contributions[..], all[..MAX_CONTRIBUTIONS]);
+        let sizes: Vec<f32> = all.iter().map(|c| c.log_odds.abs()).collect();
         assert!(sizes.is_sorted_by(|a, b| a >= b));
+    }
+
+    #[test]
+    fn a_stolen_mailbox_does_not_spoil_the_others_of_its_host() {
+        let desk = Desk::new();
+        let mailbox = |name: &str| {
+            let mut facts = named("192.0.2.2", "mail.corp.example");
+            facts.envelope.sender = crate::name::Sender::new(&format!("{name}@corp.example"));
+            facts
+        };
+        (0..20).for_each(|_| desk.learn(&mailbox("anna"), Outcome::FilteredHam, 1));
+        (0..30).for_each(|_| desk.learn(&mailbox("bert"), Outcome::FilteredSpam, 1));
+        let [anna, bert] = ["anna", "bert"].map(|name| desk.standing(&mailbox(name)));
+        assert!(matches!(bert.word, Word::Low | Word::Bad), "{bert:?}");
+        assert!(matches!(anna.word, Word::High | Word::Medium), "{anna:?}");
     }
 }

@@ -6,16 +6,20 @@ use crate::deferral::Deferrals;
 use crate::facts::Facts;
 use crate::identity::{Identities, Keyring};
 use crate::ledger::Ledger;
+use crate::model::ModelHealth;
 use crate::outcome::Outcome;
-use crate::session::{Sessions, Settled};
+use crate::reporters::Reporters;
+use crate::session::{Account, Decided, Sessions};
 use crate::standing::Standing;
 use crate::time::Timestamp;
+use crate::weights::Start;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// How a memory cap is shared out, in percent.
-const LEDGER_PERCENT: usize = 70;
+const LEDGER_PERCENT: usize = 69;
+const REPORTERS_PERCENT: usize = 1;
 const METERS_PERCENT: usize = 10;
 const DEFERRALS_PERCENT: usize = 10;
 const SESSIONS_PERCENT: usize = 10;
@@ -37,7 +41,7 @@ pub struct MemoryShare {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
     /// The tables.
-    pub tables: [MemoryShare; 4],
+    pub tables: [MemoryShare; 5],
 }
 
 impl Usage {
@@ -63,6 +67,7 @@ pub struct State {
     pub(crate) meters: Arc<Meters>,
     pub(crate) deferrals: Deferrals,
     pub(crate) sessions: Sessions,
+    pub(crate) reporters: Reporters,
     decisions: AtomicU64,
     swept: AtomicUsize,
 }
@@ -71,19 +76,35 @@ impl State {
     /// An empty state of at most `bytes`, begun at `now`. `secret` keys the names in it: 16 octets that
     /// nobody outside can guess.
     pub fn new(bytes: usize, secret: [u8; 16], now: Timestamp) -> Self {
+        Self::starting_from(Start::shipped(), bytes, secret, now)
+    }
+
+    /// The same with another start of the model than what ships with the program: for fitting one.
+    pub fn starting_from(start: Start, bytes: usize, secret: [u8; 16], now: Timestamp) -> Self {
         let share = |percent: usize| bytes / 100 * percent;
         let keyring = Keyring::new(secret);
         // Ids differ after a restart too: they begin at a place that the moment decides.
         let first = keyring.digest(&[b"decisions", &now.as_millis().to_be_bytes()]);
         Self {
             keyring,
-            ledger: Ledger::new(share(LEDGER_PERCENT), now),
+            ledger: Ledger::new(share(LEDGER_PERCENT), start, now),
             meters: Arc::new(Meters::new(share(METERS_PERCENT))),
             deferrals: Deferrals::new(share(DEFERRALS_PERCENT)),
             sessions: Sessions::new(share(SESSIONS_PERCENT)),
+            reporters: Reporters::new(share(REPORTERS_PERCENT)),
             decisions: AtomicU64::new(first),
             swept: AtomicUsize::new(0),
         }
+    }
+
+    /// What the model's weights have come to, as a start for another.
+    pub fn model_start(&self) -> Start {
+        self.ledger.model.to_start()
+    }
+
+    /// How the model fares against the weights that it began with.
+    pub fn model_health(&self) -> ModelHealth {
+        self.ledger.model.health()
     }
 
     /// The id of the next decision. A step coprime to 2^40 visits every id once before any again, and two
@@ -95,25 +116,39 @@ impl State {
 
     /// What is thought of a client and message, without a decision: nothing is debited, booked or learned.
     pub fn appraise(&self, facts: &Facts, now: Timestamp) -> Appraisal {
-        let identities = Arc::new(Identities::of(facts, &self.keyring));
+        self.appraise_identities(Arc::new(Identities::of(facts, &self.keyring, now)), now)
+    }
+
+    pub(crate) fn appraise_identities(&self, identities: Arc<Identities>, now: Timestamp) -> Appraisal {
         let readings = self.ledger.readings(&identities, now);
         let standing = self.ledger.standing(&identities, &readings, now);
         Appraisal { identities, standing }
     }
 
-    pub(crate) fn settle(&self, settled: Settled, at: Timestamp) {
-        if let Some((identities, outcome)) = settled {
-            self.learn(&identities, outcome, at);
+    /// Books what a transaction amounts to, and teaches the model whether it was right.
+    pub(crate) fn settle(&self, account: Option<Account>, at: Timestamp) {
+        let Some(Account { identities, decided, outcome }) = account else { return };
+        if let (Some(spam), Some(Decided { identities, said })) = (outcome.label(), decided) {
+            self.ledger.teach(&identities, said, spam, at);
         }
+        self.ledger.learn(&identities, outcome, at);
     }
 
-    pub(crate) fn learn(&self, identities: &Identities, outcome: Outcome, at: Timestamp) {
-        self.ledger.learn(identities, outcome, at);
+    pub(crate) fn learn(&self, appraisal: &Appraisal, outcome: Outcome, at: Timestamp) {
+        let identities = Arc::clone(&appraisal.identities);
+        let said = appraisal.standing.log_odds;
+        let decided = Some(Decided { identities: Arc::clone(&identities), said });
+        self.settle(Some(Account { identities, decided, outcome }), at);
     }
 
     /// Segments that a sweep of everything visits.
     pub fn segments(&self) -> usize {
-        self.ledger.segments() + self.meters.segments() + self.deferrals.segments() + self.sessions.segments()
+        let reporters = self.reporters.segments();
+        self.ledger.segments()
+            + self.meters.segments()
+            + self.deferrals.segments()
+            + self.sessions.segments()
+            + reporters
     }
 
     /// Sweeps the next `segments` segments: drops what has faded or expired, closes sessions that went
@@ -135,8 +170,10 @@ impl State {
         } else if segment < sessions + meters + deferrals {
             let learn = |key, weight| self.ledger.add(key, weight, now);
             self.deferrals.sweep(&self.keyring, segment - sessions - meters, now, learn);
-        } else {
+        } else if segment < sessions + meters + deferrals + self.ledger.segments() {
             self.ledger.sweep(segment - sessions - meters - deferrals, now);
+        } else {
+            self.reporters.sweep(segment - sessions - meters - deferrals - self.ledger.segments(), now);
         }
     }
 
@@ -149,6 +186,7 @@ impl State {
                 share("allowances", self.meters.usage()),
                 share("deferrals", self.deferrals.usage()),
                 share("sessions", self.sessions.usage()),
+                share("reporters", self.reporters.usage()),
             ],
         }
     }

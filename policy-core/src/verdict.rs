@@ -6,6 +6,7 @@ use crate::facts::Client;
 use crate::identity::Identities;
 use crate::policy::{CodeChoice, Exemption, Mode, Policy};
 use crate::standing::{Standing, Word};
+use crate::state::Appraisal;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -171,6 +172,12 @@ impl Verdict {
             standing: None,
             identities: None,
         }
+    }
+
+    /// What was thought of whom, for [`crate::learn`]; `None` when nobody looked at the standing.
+    pub fn appraisal(&self) -> Option<Appraisal> {
+        let (standing, identities) = (self.standing.clone()?, self.identities.clone()?);
+        Some(Appraisal { identities, standing })
     }
 
     /// The word of the standing, `-` when it was not asked for.

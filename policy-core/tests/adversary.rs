@@ -5,7 +5,7 @@ use policy_core::answer::Reply;
 use policy_core::engine::{Event, FilterVerdict, Report};
 use policy_core::facts::{Client, Envelope, Facts, FrontEnd, Message, SessionId, Stage, TransactionId};
 use policy_core::name::{DomainName, Mailbox, Sender};
-use policy_core::policy::{Gateways, Mode, Policy};
+use policy_core::policy::{Gateways, Mode, Policy, Waits};
 use policy_core::quota::Limits;
 use policy_core::standing::Word;
 use policy_core::time::Timestamp;
@@ -16,8 +16,10 @@ use std::time::Duration;
 
 const T0: Timestamp = Timestamp::from_secs(1_700_000_000);
 
+/// A policy by which a stranger without a name has to wait on a new server too, where little is certain yet.
 fn enforcing() -> Arc<Policy> {
-    Arc::new(Policy { mode: Mode::Enforce, ..Policy::default() })
+    let waits = Waits { suspicious: 0.8, ..Waits::default() };
+    Arc::new(Policy { mode: Mode::Enforce, waits, ..Policy::default() })
 }
 
 fn state() -> State {
@@ -32,7 +34,7 @@ fn question(n: u64, recipient: &str) -> Facts {
         front_end: FrontEnd::Milter,
         stage: Stage::Rcpt,
         transaction: Some(TransactionId(n)),
-        client: Client { helo: Some("pc".into()), ..Client::new(address) },
+        client: Client { helo: Some("pc.local".into()), ..Client::new(address) },
         envelope: Envelope {
             sender: Sender::new("a@src.example"),
             recipient: Mailbox::new(recipient),
@@ -134,6 +136,8 @@ fn a_client_that_keeps_its_port_does_not_keep_the_policy_for_ever() {
     assert!(ask(0, &observe, 0));
     let mut limits = Limits::default();
     limits.cold.0 = [1.0; 4];
+    // Its messages have been let in, so it is no stranger any more.
+    (limits.least, limits.least_high) = (1.0, 1.0);
     let strict = Arc::new(Policy { mode: Mode::Enforce, limits, ..Policy::default() });
     assert!(ask(1, &strict, 5), "a session keeps the policy that it began with");
     assert!((2..20).any(|n| !ask(n, &strict, 5 * n)), "but not for ever");
@@ -156,9 +160,8 @@ fn word(state: &State, policy: &Policy, facts: &Facts) -> Word {
 fn a_neighbour_that_forges_the_sender_of_a_good_host_borrows_nothing() {
     let (state, policy) = (state(), enforcing());
     for n in 0..100 {
-        let identities =
-            decide(&policy, &state, &proper(n, "good@dest.example"), T0).verdict.identities.clone();
-        policy_core::learn(&state, &identities.unwrap(), policy_core::outcome::Outcome::ReportedHam, T0);
+        let appraisal = decide(&policy, &state, &proper(n, "good@dest.example"), T0).verdict.appraisal();
+        policy_core::learn(&state, &appraisal.unwrap(), policy_core::outcome::Outcome::ReportedHam, T0);
     }
     assert_eq!(word(&state, &policy, &proper(1000, "good@dest.example")), Word::High);
     assert_eq!(word(&state, &policy, &neighbour(1001, 77, "good@dest.example")), Word::New);
@@ -169,8 +172,8 @@ fn neighbours_that_forge_the_sender_of_a_host_do_not_make_it_bad() {
     let (state, policy) = (state(), enforcing());
     for n in 0..20 {
         let facts = neighbour(n, 100 + n as u8, "good@dest.example");
-        let identities = decide(&policy, &state, &facts, T0).verdict.identities.clone();
-        policy_core::learn(&state, &identities.unwrap(), policy_core::outcome::Outcome::Spamtrap, T0);
+        let appraisal = decide(&policy, &state, &facts, T0).verdict.appraisal();
+        policy_core::learn(&state, &appraisal.unwrap(), policy_core::outcome::Outcome::Spamtrap, T0);
     }
     // A stranger in such company may have to wait once, but no more than a stranger.
     let victim = proper(1000, "good@dest.example");

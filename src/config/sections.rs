@@ -203,8 +203,9 @@ fn waits(top: &mut Section<'_>, waits: &mut Waits) {
     let mut section = top.section("first_contact");
     let why = "published retry schedules come back within five minutes; longer delays good mail and stops no more spam";
     section.set("wait", &mut waits.first_contact, |value| values::duration(value, ..=5 * MINUTE, why));
-    section
-        .set("suspicious", &mut waits.suspicious, |value| values::number(value, 0.0..=1.0).map(|n| n as f32));
+    let share = |value: Value<'_>| values::number(value, 0.0..=1.0).map(|n| n as f32);
+    section.set("suspicious", &mut waits.suspicious, share);
+    section.set("good_share", &mut waits.good_share, share);
     section.finish();
     let mut section = top.section("reputation");
     let why = "a deferral is forgotten after a day, and the retry must come before";
@@ -217,6 +218,8 @@ fn limits(mut section: Section<'_>, limits: &mut Limits) {
     per_hour(section.section("floor"), &mut limits.floor);
     let some = 0.1..=1e6;
     section.set("low_share", &mut limits.low_share, |value| values::number(value, 0.01..=1.0));
+    section.set("least", &mut limits.least, |value| values::number(value, 1.0..=1e6));
+    section.set("least_high", &mut limits.least_high, |value| values::number(value, 1.0..=1e6));
     section.set("growth", &mut limits.growth, |value| values::number(value, 1.0..=1e6));
     section.set("growth_high", &mut limits.growth_high, |value| values::number(value, 1.0..=1e6));
     section.set("spike", &mut limits.spike, |value| values::number(value, 1.0..=1e6));

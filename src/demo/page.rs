@@ -2,7 +2,6 @@
 
 use crate::recent::Record;
 use owo_colors::{OwoColorize, Style};
-use policy_core::standing::Source;
 use policy_core::verdict::{Action, Reason, in_words};
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
@@ -91,8 +90,8 @@ fn why(record: &Record) -> String {
         Reason::Returned(delay) => format!("it came back after {}, as it was asked to", in_words(*delay)),
         Reason::Allowed => "within its allowance".to_owned(),
         Reason::Spamtrap => "nobody writes to this address honestly; let in, and held against it".to_owned(),
-        Reason::FirstContact => "a stranger that looks more like spam than not waits once".to_owned(),
-        Reason::Reputation => "its standing is Bad: each of its messages waits".to_owned(),
+        Reason::FirstContact => "a stranger that looks like spam waits once".to_owned(),
+        Reason::Reputation => "a sender that is known and looks like spam waits with each message".to_owned(),
         Reason::Gateway => "this recipient domain takes mail from its gateway alone".to_owned(),
         Reason::Spike(_) => "far more mail than on any day before".to_owned(),
         Reason::Limit(_) => "its allowance is used up, and fills again by the hour".to_owned(),
@@ -100,10 +99,7 @@ fn why(record: &Record) -> String {
         other => other.code().to_owned(),
     };
     let Some(standing) = &verdict.standing else { return reason };
-    let strongest = standing.contributions.iter().take(2).map(|c| match c.source {
-        Source::Trait(value) => value.words(),
-        Source::Chain(kind) => kind.word(),
-    });
+    let strongest = standing.contributions.iter().take(2).map(|c| c.source.to_string());
     format!(
         "{reason}. Standing {}, {:.0} % spam, mostly by: {}",
         standing.word,

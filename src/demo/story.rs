@@ -13,8 +13,8 @@ const PARTNER: Host =
     Host { address: "198.51.100.10", name: "mail.partner.example", helo: "mail.partner.example" };
 const SHOP: Host =
     Host { address: "198.51.100.77", name: "smtp.newshop.example", helo: "smtp.newshop.example" };
-const STRANGER: Host = Host { address: "192.0.2.7", name: "unknown", helo: "pc" };
-const SISTER: Host = Host { address: "192.0.2.9", name: "unknown", helo: "pc" };
+const STRANGER: Host = Host { address: "192.0.2.7", name: "unknown", helo: "pc.local" };
+const SISTER: Host = Host { address: "192.0.2.9", name: "unknown", helo: "pc.local" };
 const HARVESTER: Host =
     Host { address: "203.0.113.200", name: "vps.cheap.example", helo: "vps.cheap.example" };
 
@@ -63,11 +63,12 @@ async fn warming_up(stage: &mut Stage) -> Result<(), DemoError> {
     stage.page.heading("A stranger that warms up")?;
     stage.page.prose(
         "A new shop presents itself properly: a confirmed name, the same name in HELO, a sender of that domain. \
-         It does not wait at all, but it has a stranger's allowance.",
+         It does not wait at all. A stranger's allowance is 30 messages, and it grows while they are let in and \
+         nothing is said against them.",
     )?;
     stage.show(Over::Policy, &SHOP, &OFFER).await?;
-    let more = count(stage, Over::Policy, &SHOP, &OFFER, 99).await?;
-    stage.page.prose(&format!("Of 99 more within the minute, {more} come in. Then:"))?;
+    let more = count(stage, Over::Policy, &SHOP, &OFFER, 499).await?;
+    stage.page.prose(&format!("Of 499 more within the minute, {more} come in. Then:"))?;
     stage.show(Over::Policy, &SHOP, &OFFER).await?;
     for _ in 0..7 {
         stage.pass(DAY);
@@ -77,16 +78,18 @@ async fn warming_up(stage: &mut Stage) -> Result<(), DemoError> {
         }
     }
     stage.pass(DAY);
-    let now = count(stage, Over::Policy, &SHOP, &OFFER, 200).await?;
+    let now = count(stage, Over::Policy, &SHOP, &OFFER, 900).await?;
     stage.page.prose(&format!(
-        "A week later, with some 180 messages a day and nothing held against it, it sends 200 at once; {now} come in."
+        "A week later, with some 180 messages a day and nothing held against it, it sends 900 at once; {now} come in."
     ))?;
     Ok(())
 }
 
 async fn patient(stage: &mut Stage) -> Result<(), DemoError> {
     stage.page.heading("A patient retry")?;
-    stage.page.prose("Another stranger has no reverse name and says HELO with a bare word.")?;
+    stage
+        .page
+        .prose("Another stranger has no reverse name and says HELO with a name that is not its own.")?;
     stage.show(Over::Milter, &STRANGER, &HELLO).await?;
     stage.pass(MINUTE);
     stage

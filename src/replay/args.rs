@@ -2,6 +2,7 @@
 
 use super::feedback::Feedback;
 use clap::ValueEnum;
+use policy_core::weights::{Part, Start};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -43,12 +44,20 @@ pub struct Args {
     /// Print one JSON object instead of a table.
     #[arg(long)]
     pub json: bool,
+    /// Leave out a part of the model, to measure what it is worth; may be given again.
+    #[arg(long, value_name = "PART", hide = true)]
+    pub without: Vec<Part>,
     /// The recordings. Traces and logs are put in order of time.
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
 }
 
 impl Args {
+    /// What the model begins with.
+    pub(super) fn start(&self) -> Start {
+        self.without.iter().fold(Start::shipped(), |start, &part| start.without(part))
+    }
+
     /// How labels come back.
     pub(super) const fn feedback(&self) -> Feedback {
         Feedback {

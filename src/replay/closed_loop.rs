@@ -14,10 +14,9 @@ use super::trace::Row;
 use policy_core::answer::Reply;
 use policy_core::engine::{Event, Report};
 use policy_core::facts::{Facts, FrontEnd, SessionId, TransactionId};
-use policy_core::identity::Identities;
 use policy_core::policy::{Mode, Policy};
 use policy_core::time::Timestamp;
-use policy_core::{decide, learn, report};
+use policy_core::{Appraisal, decide, learn, report};
 use rand::Rng;
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
@@ -28,7 +27,7 @@ const RETURNS: u64 = 1;
 
 /// Something that will happen: a label comes, or a message is tried again.
 enum Happening {
-    Label(Arc<Identities>, bool),
+    Label(Appraisal, bool),
     Attempt { message: usize, number: usize },
 }
 
@@ -113,9 +112,7 @@ impl<'a> Loop<'a> {
         while self.plan.peek().is_some_and(due) {
             let Some(Reverse(Planned { at, what, .. })) = self.plan.pop() else { return };
             match what {
-                Happening::Label(identities, spam) => {
-                    learn(&self.engine.state, &identities, outcome(spam), at)
-                }
+                Happening::Label(appraisal, spam) => learn(&self.engine.state, &appraisal, outcome(spam), at),
                 Happening::Attempt { message, number } => self.attempt(message, number, at),
             }
         }
@@ -138,7 +135,7 @@ impl<'a> Loop<'a> {
         if decision.reply == Reply::Accept {
             self.receive(&facts, now);
             self.fates[message].came_in = Some(now);
-            self.label(message, decision.verdict.identities.clone(), now);
+            self.label(message, decision.verdict.appraisal(), now);
         } else {
             self.fates[message].deferred.get_or_insert(decision.verdict.reason.code());
             self.come_back(message, number);
@@ -168,10 +165,10 @@ impl<'a> Loop<'a> {
         }
     }
 
-    fn label(&mut self, message: usize, identities: Option<Arc<Identities>>, now: Timestamp) {
+    fn label(&mut self, message: usize, appraisal: Option<Appraisal>, now: Timestamp) {
         let label = self.labels.of(message, self.rows[message].spam);
-        if let (Some(spam), Some(identities)) = (label, identities) {
-            self.plan(now.after(self.labels.delay()), Happening::Label(identities, spam));
+        if let (Some(spam), Some(appraisal)) = (label, appraisal) {
+            self.plan(now.after(self.labels.delay()), Happening::Label(appraisal, spam));
         }
     }
 

@@ -2,11 +2,10 @@
 
 use super::ranking::{Score, Scorer};
 use super::trace::Row;
-use policy_core::State;
-use policy_core::identity::Identities;
 use policy_core::outcome::Outcome;
 use policy_core::time::Timestamp;
-use std::sync::Arc;
+use policy_core::weights::Start;
+use policy_core::{Appraisal, State};
 use std::time::Duration;
 
 /// How often the state is swept whole, in the recording's time.
@@ -33,6 +32,11 @@ impl Engine {
         Self { state: State::new(bytes, SECRET, now), swept: now }
     }
 
+    /// The same, beginning with another start of the model than the one that ships.
+    pub(super) fn starting_from(start: Start, bytes: usize, now: Timestamp) -> Self {
+        Self { state: State::starting_from(start, bytes, SECRET, now), swept: now }
+    }
+
     /// Sweeps the state when it is time; a recording has no idle moments of its own.
     pub(super) fn sweep(&mut self, now: Timestamp) {
         if now.since(self.swept) >= SWEEP {
@@ -43,17 +47,20 @@ impl Engine {
 }
 
 impl Scorer for Engine {
-    type Note = Arc<Identities>;
+    type Note = Appraisal;
 
     fn score(&mut self, row: &Row) -> (Score, Self::Note) {
         self.sweep(row.time);
         let appraisal = self.state.appraise(&row.facts(), row.time);
-        let standing = appraisal.standing;
-        let score = Score { rank: standing.log_odds().into(), probability: Some(standing.probability) };
-        (score, appraisal.identities)
+        let standing = &appraisal.standing;
+        let score = Score { rank: standing.log_odds.into(), probability: Some(standing.probability) };
+        // Nothing is deferred, so the message comes in, which is known before any label.
+        let accepted = Outcome::Accepted { recipients: row.recipients.max(1), unknown: 0 };
+        policy_core::learn(&self.state, &appraisal, accepted, row.time);
+        (score, appraisal)
     }
 
-    fn learn(&mut self, identities: Self::Note, spam: bool, at: Timestamp) {
-        policy_core::learn(&self.state, &identities, outcome(spam), at);
+    fn learn(&mut self, appraisal: Self::Note, spam: bool, at: Timestamp) {
+        policy_core::learn(&self.state, &appraisal, outcome(spam), at);
     }
 }

@@ -15,6 +15,7 @@ pub mod closed_loop;
 mod delays;
 pub mod engine;
 mod feedback;
+mod fit;
 mod hints;
 mod ids;
 mod lines;
@@ -23,12 +24,14 @@ mod progress;
 pub mod ranking;
 mod report;
 mod retries;
+mod scenario;
 mod table;
 pub mod trace;
 
 pub use args::{Args, Format};
 pub use delays::{ClosedLoop, Delayed, Sides};
 pub use feedback::Feedback;
+pub use fit::{FitArgs, fit};
 pub use lines::RecordingError;
 pub use report::{Ranking, Report, Tenth};
 
@@ -64,7 +67,7 @@ pub fn replay_traces(args: &Args, config: &Config) -> Result<Report, ReplayError
     let recording = trace::read_all(&args.files)?;
     let rows = &recording.rows;
     let begin = rows.first().ok_or(ReplayError::Empty)?.time;
-    let engine = || Engine::new(config.memory, begin);
+    let engine = || Engine::starting_from(args.start(), config.memory, begin);
     let (scored, seconds) = timed_ranking(rows, args, engine());
     // The others run beside the loop, but not beside the ranking, whose speed is told.
     let (closed_loop, others) = std::thread::scope(|scope| {

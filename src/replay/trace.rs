@@ -10,7 +10,9 @@
 use super::ids::{Ids, Note};
 use super::lines::{End, Lines, RecordingError};
 use compact_str::CompactString;
-use policy_core::facts::{Client, Envelope, Facts, FrontEnd, Message, SessionId, Stage, TransactionId};
+use policy_core::facts::{
+    Client, Envelope, Facts, FrontEnd, Message, SessionId, Stage, TransactionId, VerifiedDomain,
+};
 use policy_core::name::{DomainName, Mailbox, Sender};
 use policy_core::time::Timestamp;
 use std::net::IpAddr;
@@ -53,6 +55,8 @@ pub struct Row {
     pub size: Option<u64>,
     /// The domain of a signature that it carries, which nobody has verified.
     pub signed: Option<DomainName>,
+    /// Domains that a check passed; a trace knows of none.
+    pub verified: Vec<VerifiedDomain>,
     /// What people or a filter called it.
     pub spam: bool,
 }
@@ -71,7 +75,12 @@ impl Row {
                 recipient: None,
                 accepted_recipients: Some(self.recipients),
             },
-            message: Message { size: self.size, signed: self.signed.clone(), ..Message::default() },
+            message: Message {
+                size: self.size,
+                verified: self.verified.clone(),
+                signed: self.signed.clone(),
+                queue_id: None,
+            },
         }
     }
 
@@ -187,6 +196,7 @@ impl Columns {
             recipient,
             recipients: count(recipients)?,
             size: present(size).map(|size| number(size, "size_bytes")).transpose()?,
+            verified: Vec::new(),
             signed: present(domain).filter(|_| is_signed).and_then(DomainName::new),
             spam: spam(label)?,
         })

@@ -44,7 +44,8 @@ fn forged_senders() {
         (world.outcome(Party::Actor, true, BEGIN), world.outcome(Party::Neighbour, false, hours(8)));
     bystanders(Bounds::of("forged senders", seed), &world)
         .told("forgeries sent", spam.sent as f64)
-        .at_most("forgeries let in, share", spam.share_let_in(), 0.1)
+        // 2,000 bots of three messages each that come back as told: what is bounded is what they do to others.
+        .told("forgeries let in, share", spam.share_let_in())
         .at_most("bad evidence on the verified domain", charged, 0.0)
         .at_most("the domain's own mail deferred", bank.deferred as f64, 0.0)
         .conclude();

@@ -8,18 +8,20 @@ use std::os::unix::net::UnixStream;
 
 #[test]
 fn observing_is_the_default_and_says_what_enforcing_would_do() {
-    let mut served = Served::start("");
+    let mut served = Served::start("first_contact.suspicious = 0.8\n");
     served.policy();
     assert_eq!(served.policy().ask("192.0.2.7", 4321, 1), "DUNNO");
     let line = served.wait_for("action=pass, reason=first-contact, ");
     let keys = "client_name=unknown, client_address=192.0.2.7, sender=a@src.example, recipient=b@dest.example, would=defer, mode=observe, id=";
     assert!(line.contains(keys), "{line}");
-    assert!(line.ends_with(", helo=localhost, protocol=policy, stage=rcpt"), "{line}");
+    assert!(line.ends_with(", helo=pc.local, protocol=policy, stage=rcpt"), "{line}");
 }
 
 #[test]
 fn enforcing_answers_as_it_is_logged() {
-    let mut served = Served::start("mode = \"enforce\"\nhelp = \"see https://dest.example\"");
+    let mut served = Served::start(
+        "mode = \"enforce\"\nfirst_contact.suspicious = 0.8\nhelp = \"see https://dest.example\"",
+    );
     let action = served.policy().ask("192.0.2.7", 4321, 1);
     assert!(action.starts_with("421 4.7.0 [192.0.2.7] This host is new to us"), "{action}");
     assert!(action.ends_with(" see https://dest.example"), "{action}");
@@ -31,7 +33,7 @@ fn enforcing_answers_as_it_is_logged() {
 
 #[test]
 fn both_protocols_hear_the_same_of_the_same_session() {
-    let mut served = Served::start("mode = \"enforce\"");
+    let mut served = Served::start("mode = \"enforce\"\nfirst_contact.suspicious = 0.8\n");
     let (mut policy, milter) = (served.policy(), served.address("milter"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (action, status) = runtime.block_on(async {
@@ -39,7 +41,7 @@ fn both_protocols_hear_the_same_of_the_same_session() {
         let client =
             [("{client_addr}", "192.0.2.7"), ("{client_port}", "4321"), ("{client_name}", "unknown")];
         connection.macros(MacroStage::Helo, client).await.unwrap();
-        connection.helo("localhost").await.unwrap();
+        connection.helo("pc.local").await.unwrap();
         connection.mail(["<a@src.example>"]).await.unwrap();
         // Postfix asks its policy service first, then the milter.
         let action = policy.ask("192.0.2.7", 4321, 1);
@@ -60,7 +62,7 @@ fn json_lines_are_objects_and_hostile_names_do_not_break_them() {
     let address =
         serde_json::from_str::<serde_json::Value>(&line).unwrap()["address"].as_str().unwrap().parse();
     let hostile = "x\u{1b}[2J\"}, action=\\ü";
-    let text = question("192.0.2.7", 4321, 1).replace("helo_name=localhost", &format!("helo_name={hostile}"));
+    let text = question("192.0.2.7", 4321, 1).replace("helo_name=pc.local", &format!("helo_name={hostile}"));
     let mut client = PolicyClient::connect(address.unwrap());
     client.send(&text);
     assert_eq!(client.answer().as_deref(), Some("DUNNO"));

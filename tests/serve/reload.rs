@@ -4,8 +4,8 @@ use crate::support::{PORTS, Served, Start};
 use rustix::process::Signal;
 use std::os::unix::net::UnixDatagram;
 
-/// Two messages an hour for a stranger, who need not wait first.
-const TWO: &str = "mode = \"enforce\"\nfirst_contact.wait = \"0s\"\n\
+/// Two messages an hour for a stranger, who is not suspicious whatever it looks like.
+const TWO: &str = "mode = \"enforce\"\nfirst_contact.suspicious = 1.0\n\
                    limits.cold = { messages = \"2/h\" }\nlimits.floor = { messages = \"1/h\" }\n";
 
 #[test]
@@ -29,7 +29,8 @@ fn a_session_keeps_the_policy_that_it_began_with() {
     let mut served = Served::start("mode = \"observe\"\n");
     let mut client = served.policy();
     assert_eq!(client.ask("192.0.2.7", 1001, 1), "DUNNO");
-    served.reload("mode = \"enforce\"\n");
+    // What it has let in speaks for its HELO name already.
+    served.reload("mode = \"enforce\"\nfirst_contact.suspicious = 0.8\n");
     served.wait_for("configuration reloaded ... mode=enforce");
     assert_eq!(client.ask("192.0.2.7", 1001, 2), "DUNNO");
     let next = client.ask("198.51.100.7", 1002, 1);
@@ -56,7 +57,7 @@ fn a_bad_configuration_changes_nothing_and_is_told() {
 #[test]
 fn what_only_a_restart_changes_is_told() {
     let mut served = Served::start("");
-    served.reload("memory.max = \"64MiB\"\nshutdown.grace = \"1s\"\nmode = \"enforce\"\n");
+    served.reload("memory.max = \"64MiB\"\nshutdown.grace = \"1s\"\nmode = \"enforce\"\nfirst_contact.suspicious = 0.8\n");
     served.wait_for("warn a change that only a restart brings into force key=memory.max");
     served.wait_for("warn a change that only a restart brings into force key=shutdown.grace");
     served.wait_for("configuration reloaded mode=enforce");

@@ -147,7 +147,7 @@ impl Drop for Served {
 /// A question at RCPT: from this client's address and port, for its nth message.
 pub(crate) fn question(address: &str, port: u16, message: u32) -> String {
     format!(
-        "request=smtpd_access_policy\nprotocol_state=RCPT\nprotocol_name=ESMTP\nhelo_name=localhost\n\
+        "request=smtpd_access_policy\nprotocol_state=RCPT\nprotocol_name=ESMTP\nhelo_name=pc.local\n\
          queue_id=\nsender=a@src.example\nrecipient=b@dest.example\nrecipient_count=0\nclient_address={address}\n\
          client_name=unknown\nreverse_client_name=unknown\ninstance={port}.{message}\nclient_port={port}\n\
          size=0\n\n"

@@ -33,7 +33,7 @@ async fn session(server: SocketAddr, n: u8, all_open: Arc<Barrier>) -> Result<(I
     let mut client = SmtpClient::connect(server).await?;
     let named = Xclient::from_address(address);
     client.xclient(&if is_stranger(n) { named } else { named.name(&host) }).await?;
-    client.ehlo(if is_stranger(n) { "pc" } else { &host }).await?;
+    client.ehlo(if is_stranger(n) { "pc.local" } else { &host }).await?;
     all_open.wait().await;
     let outcome = client.send_mail(&mail(&format!("news@corp{n}.example"))).await?;
     assert_eq!(outcome.is_accepted(), !is_stranger(n), "{address}: {outcome}");
@@ -41,7 +41,7 @@ async fn session(server: SocketAddr, n: u8, all_open: Arc<Barrier>) -> Result<(I
 }
 
 async fn fifty_sessions_at_once_are_decided_once_each(set_up: SetUp) -> TestResult {
-    let tempfail = Tempfail::start("mode = \"enforce\"").await?;
+    let tempfail = Tempfail::start("mode = \"enforce\"\nfirst_contact.suspicious = 0.8").await?;
     let postfix = set_up.postfix(&tempfail).await?;
     let all_open = Arc::new(Barrier::new(usize::from(SESSIONS)));
     let mut sessions = JoinSet::new();

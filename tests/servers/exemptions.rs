@@ -65,7 +65,8 @@ async fn authenticated_clients_pass() -> TestResult {
     let milter = SetUp::Milter.postfix(&tempfail).await?;
     for server in [policy.address(), milter.address()] {
         let client = Xclient::from_address([192, 0, 2, 9]).login("joe");
-        let outcome = Visit::to(server).as_client(client).helo("pc").send(&mail("joe@dest.example")).await?;
+        let outcome =
+            Visit::to(server).as_client(client).helo("pc.local").send(&mail("joe@dest.example")).await?;
         assert!(outcome.is_accepted(), "{outcome}");
         tempfail.last()?.must_say(&[("reason", "exempt-authenticated"), ("authenticated", "joe")])?;
         let outcome = stranger(server, "192.0.2.9")?.send(&mail("joe@dest.example")).await?;
@@ -76,7 +77,7 @@ async fn authenticated_clients_pass() -> TestResult {
 
 async fn observing_accepts_and_says_what_enforcing_would_do(set_up: SetUp) -> TestResult {
     // It is the default.
-    let tempfail = Tempfail::start("").await?;
+    let tempfail = Tempfail::start("first_contact.suspicious = 0.8").await?;
     let postfix = set_up.postfix(&tempfail).await?;
     let outcome = stranger(postfix.address(), "192.0.2.7")?.send(&mail("a@src.example")).await?;
     assert!(outcome.is_accepted(), "{outcome}");

@@ -52,7 +52,7 @@ fn is_over(tempfail: &Tempfail, decision: &Line) -> bool {
 }
 
 async fn what_both_refuse_costs_nothing_and_is_held_against_nobody() -> TestResult {
-    let tempfail = Tempfail::start("mode = \"enforce\"").await?;
+    let tempfail = Tempfail::start("mode = \"enforce\"\nfirst_contact.suspicious = 0.8").await?;
     let postfix = SetUp::Both.postfix(&tempfail).await?;
     let outcome = stranger(postfix.address(), "192.0.2.7")?.send(&mail("a@src.example")).await?;
     assert!(outcome.hung_up, "{outcome}");
@@ -68,7 +68,10 @@ async fn what_both_refuse_costs_nothing_and_is_held_against_nobody() -> TestResu
 }
 
 async fn the_limit_of_both_together_is_the_limit() -> TestResult {
-    let tempfail = Tempfail::start("mode = \"enforce\"\n[limits.cold]\nmessages = \"6/h\"").await?;
+    let tempfail = Tempfail::start(
+        "mode = \"enforce\"\nlimits = { least = 1.0, least_high = 1.0, cold.messages = \"6/h\" }",
+    )
+    .await?;
     let postfix = with_each_alone(&tempfail).await?;
     let mut admitted = 0;
     for n in 0..9 {
@@ -95,6 +98,7 @@ fn at(postfix: &Postfix, service: &str) -> Result<std::net::SocketAddr, Failure>
 async fn either_protocol_gives_the_same_verdict() -> TestResult {
     let configuration = r#"
         mode = "enforce"
+        first_contact.suspicious = 0.8
         spamtraps = ["good2@dest.example"]
         [[gateway]]
         domain = "dest.example"

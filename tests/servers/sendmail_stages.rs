@@ -34,7 +34,7 @@ async fn start(toml: &str) -> Result<(Tempfail, Sendmail), Failure> {
 }
 
 fn client(sendmail: &Sendmail) -> Visit {
-    Visit::to(sendmail.address()).from_source(HOST).helo("pc")
+    Visit::to(sendmail.address()).from_source(HOST).helo("pc.local")
 }
 
 /// Two are let in; the third is refused at `stage` in these words, and hung up on.
@@ -66,20 +66,21 @@ async fn third_is_refused(
 }
 
 async fn too_many_connections_hear_421_at_helo() -> TestResult {
-    let toml = "reply_from = \"helo\"\nfirst_contact.wait = \"0s\"\nlimits.cold.connections = \"2/h\"";
+    let toml = "reply_from = \"helo\"\nfirst_contact.suspicious = 1.0\nlimits.cold.connections = \"2/h\"";
     let words = "Too much mail from this host: limit of 2 connections an hour reached";
     third_is_refused(start(toml).await?, &mail("a@src.example"), Stage::Ehlo, "rate-connections", words).await
 }
 
 async fn too_many_messages_hear_421_at_mail() -> TestResult {
-    let toml = "reply_from = \"mail\"\nfirst_contact.wait = \"0s\"\nlimits.cold.messages = \"2/h\"";
+    let toml = "reply_from = \"mail\"\nfirst_contact.suspicious = 1.0\nlimits.cold.messages = \"2/h\"";
     let words = "Too much mail from this host: limit of 2 messages an hour reached";
     third_is_refused(start(toml).await?, &mail("a@src.example"), Stage::Mail, "rate-messages", words).await
 }
 
 async fn too_many_octets_hear_it_at_the_end_of_the_message() -> TestResult {
     let large = mail("a@src.example").body(&"A line that says nothing, many times over.\n".repeat(25_000));
-    let toml = "first_contact.wait = \"0s\"\nlimits.cold.bytes = \"2.5MB/h\"\nlimits.floor.bytes = \"1MB/h\"";
+    let toml =
+        "first_contact.suspicious = 1.0\nlimits.cold.bytes = \"2.5MB/h\"\nlimits.floor.bytes = \"1MB/h\"";
     // A part of a session that has accepted a recipient: 451, unless 421 is pinned.
     let words = "Too much mail from this host: limit of 2500000 octets an hour reached";
     third_is_refused(
@@ -99,14 +100,14 @@ async fn too_many_octets_hear_it_at_the_end_of_the_message() -> TestResult {
 }
 
 async fn a_stranger_hears_421_at_rcpt_and_its_retry_passes() -> TestResult {
-    let (tempfail, sendmail) = start("").await?;
+    let (tempfail, sendmail) = start("first_contact.suspicious = 0.8").await?;
     stranger_waits_once(&tempfail, &client(&sendmail), "127.3.4.5").await
 }
 
 async fn a_stranger_over_ipv6_hears_421() -> TestResult {
-    let (tempfail, sendmail) = start("").await?;
+    let (tempfail, sendmail) = start("first_contact.suspicious = 0.8").await?;
     let server = sendmail.address_v6().ok_or("no address ::1")?;
-    stranger_waits_once(&tempfail, &Visit::to(server).helo("pc"), "::1").await
+    stranger_waits_once(&tempfail, &Visit::to(server).helo("pc.local"), "::1").await
 }
 
 async fn stranger_waits_once(tempfail: &Tempfail, client: &Visit, address: &str) -> TestResult {

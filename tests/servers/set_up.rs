@@ -94,10 +94,10 @@ pub(crate) fn sendmail_lines(milter: SocketAddr) -> Result<String, Failure> {
     Ok(pasted(SENDMAIL, "mc")?.replace("10422", &milter.port().to_string()))
 }
 
-/// A client without a name, which says a bare word for HELO: a suspicious stranger.
+/// A client without a name, which says a name for HELO that is not its own: a suspicious stranger.
 pub(crate) fn stranger(server: SocketAddr, address: &str) -> Result<Visit, Failure> {
     let client = Xclient::from_address(address.parse::<IpAddr>()?);
-    Ok(Visit::to(server).as_client(client).helo("pc"))
+    Ok(Visit::to(server).as_client(client).helo("pc.local"))
 }
 
 /// A client that presents itself properly as `host`.

@@ -30,10 +30,11 @@ async fn postfix(set_up: SetUp, program: &Program) -> Result<Postfix, Failure> {
     Ok(Postfix::builder().shell(&commands).main_cf(TWO_DOMAINS).start().await?)
 }
 
-/// Ten messages an hour for everybody but the senders, who shall only keep the servers busy.
+/// Ten messages an hour for everybody, known or not, but the senders, who shall only keep the servers busy.
 fn ten_an_hour(help: &str) -> String {
     format!(
-        "mode = \"enforce\"\nhelp = \"{help}\"\nexempt.clients = [\"198.51.0.0/16\"]\nlimits.cold.messages = \"10/h\""
+        "mode = \"enforce\"\nhelp = \"{help}\"\nexempt.clients = [\"198.51.0.0/16\"]\n\
+         limits.cold.messages = \"10/h\"\nlimits.least = 1.0\nlimits.least_high = 1.0"
     )
 }
 
@@ -163,7 +164,7 @@ async fn sigterm_lets_sessions_end(set_up: SetUp) -> TestResult {
 }
 
 async fn sigterm_lets_sessions_of_sendmail_end() -> TestResult {
-    let toml = "mode = \"enforce\"\nexempt.own_networks = []\nfirst_contact.wait = \"0s\"\n\
+    let toml = "mode = \"enforce\"\nexempt.own_networks = []\nfirst_contact.suspicious = 1.0\n\
                 limits.cold.messages = \"2/h\"";
     let mut program = Program::start(toml).await?;
     let sendmail = Sendmail::builder().mc(&sendmail_lines(program.milter)?).start().await?;

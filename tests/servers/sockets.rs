@@ -40,7 +40,8 @@ async fn daemon(directory: &Path, access: &str) -> Result<Tempfail, Failure> {
     }
     let section =
         |name: &str| format!("[{name}]\nlisten = [\"unix:{}/{name}.sock\"]\n{access}\n", directory.display());
-    let toml = format!("mode = \"enforce\"\n{}{}", section("policy"), section("milter"));
+    let wary = "mode = \"enforce\"\nfirst_contact.suspicious = 0.8";
+    let toml = format!("{wary}\n{}{}", section("policy"), section("milter"));
     Tempfail::start_as_configured(configuration(&toml)?).await
 }
 

@@ -6,7 +6,8 @@ use crate::tempfail::{DAY, MINUTE, Tempfail};
 use test_support::smtp::{Stage, Visit};
 use test_support::{Suite, TestResult};
 
-const ENFORCE: &str = "mode = \"enforce\"";
+/// A sender whose mail has been let in has no more than a stranger at the least, so that a stranger's limit is seen.
+const ENFORCE: &str = "mode = \"enforce\"\nlimits.least = 1.0\nlimits.least_high = 1.0";
 const TWO_MEGABYTES: &str = r#"
     mode = "enforce"
     [limits.cold]

@@ -19,12 +19,12 @@ use outcome::Fate;
 use policy_core::answer::Reply;
 use policy_core::engine::{Event, Report};
 use policy_core::facts::{Envelope, Facts, FrontEnd, Message, SessionId, Stage, TransactionId};
-use policy_core::identity::Identities;
 use policy_core::name::Mailbox;
 use policy_core::outcome::Outcome;
 use policy_core::policy::{Mode, Policy};
 use policy_core::time::Timestamp;
-use policy_core::{Decision, State, decide, learn, report};
+use policy_core::weights::Start;
+use policy_core::{Appraisal, Decision, State, complain, decide, learn, report};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use std::cmp::Ordering;
@@ -81,7 +81,9 @@ enum What {
     /// A source's next message.
     Mail(usize, Box<Mail>),
     Retry(Box<Flight>),
-    Learn(Arc<Identities>, Outcome),
+    Learn(Appraisal, Outcome),
+    /// A complaint of the one reporter that there is.
+    Complain(Appraisal),
     Sweep,
 }
 
@@ -127,12 +129,19 @@ pub(crate) struct World {
     serial: u64,
 }
 
+/// What ships, without the part of the model that `TEMPFAIL_WITHOUT` names: it tells what that part is worth.
+fn start() -> Start {
+    let part = std::env::var("TEMPFAIL_WITHOUT").ok().filter(|word| !word.is_empty());
+    let without = |word: String| word.parse().expect("TEMPFAIL_WITHOUT names a part of the model");
+    part.map(without).map_or_else(Start::shipped, |part| Start::shipped().without(part))
+}
+
 impl World {
     /// An empty server of at most `bytes` of state, begun at `now`.
     pub(crate) fn new(seed: u64, bytes: usize, now: Timestamp) -> Self {
         let policy = Policy { mode: Mode::Enforce, ..Policy::default() };
         let mut world = Self {
-            state: State::new(bytes, [seed as u8; 16], now),
+            state: State::starting_from(start(), bytes, [seed as u8; 16], now),
             policy: Arc::new(policy),
             filter: Filter::default(),
             now,
@@ -181,7 +190,10 @@ impl World {
                 self.attempt(Flight { mail: *mail, sent: self.now, tries: 0, reason: None });
             }
             What::Retry(flight) => self.attempt(*flight),
-            What::Learn(identities, outcome) => learn(&self.state, &identities, outcome, self.now),
+            What::Learn(appraisal, outcome) => learn(&self.state, &appraisal, outcome, self.now),
+            What::Complain(appraisal) => {
+                complain(&self.state, &appraisal, "reporter@recipient.example", self.now);
+            }
             What::Sweep => {
                 self.state.sweep(self.state.segments(), self.now);
                 self.push(self.now.after(SWEEP), What::Sweep);
@@ -246,17 +258,16 @@ impl World {
     /// What the content filter and the recipient will say of a message that was let in.
     fn label(&mut self, facts: &Facts, mail: &Mail, decision: &Decision) {
         // The verdict that stands is that of RCPT. When the signature names nobody new, so do its identities.
-        let known =
-            decision.verdict.identities.clone().filter(|_| mail.dkim.is_none() || mail.dkim == mail.spf);
-        let identities = known.unwrap_or_else(|| self.state.appraise(facts, self.now).identities);
+        let known = decision.verdict.appraisal().filter(|_| mail.dkim.is_none() || mail.dkim == mail.spf);
+        let appraisal = known.unwrap_or_else(|| self.state.appraise(facts, self.now));
         let filter = self.filter;
         let called_spam = self.rng.random_bool(if mail.spam { filter.catches } else { filter.miscalls });
         let outcome = if called_spam { Outcome::FilteredSpam } else { Outcome::FilteredHam };
         for _ in 0..mail.complaints {
-            let complaint = What::Learn(Arc::clone(&identities), Outcome::ReportedSpam);
+            let complaint = What::Complain(appraisal.clone());
             self.push(self.now.after(HOUR), complaint);
         }
-        self.push(self.now.after(filter.delay), What::Learn(identities, outcome));
+        self.push(self.now.after(filter.delay), What::Learn(appraisal, outcome));
     }
 
     /// The facts of a message at RCPT.

@@ -1,0 +1,255 @@
+//! Features: what the model hears of a message, as numbers.
+//!
+//! Every chain gives nine numbers and every trait one. All are log-odds against the server's own share of
+//! spam, or grow with a logarithm, so that a number means the same on a server with little spam as on one with
+//! much. Besides, each trait and each pair of the first traits has a weight of its own in a table of fixed
+//! size, which speaks the more the less is known of the client. A chain or trait that a message does not
+//! have gives zeros.
+
+use crate::evidence::{Reading, Tally};
+use crate::identity::{Identities, Kind, MAX_CHAINS};
+use crate::ledger::{Ledger, Readings};
+use crate::presentation::{Trait, TraitSet};
+use crate::time::Timestamp;
+use crate::weights::{Part, Without};
+use arrayvec::ArrayVec;
+
+/// Kinds of chains that the model hears of, each in a place of its own. A reverse name takes the same place
+/// whether confirmed or not; a trait tells which.
+pub(crate) const SLOTS: [Kind; 8] = [
+    Kind::Address,
+    Kind::ReverseName,
+    Kind::Helo,
+    Kind::Claimed,
+    Kind::Signed,
+    Kind::Mailbox,
+    Kind::Pattern,
+    Kind::Verified,
+];
+/// Numbers of one chain.
+pub(crate) const PER_CHAIN: usize = 9;
+/// Where the traits begin.
+pub(crate) const TRAITS: usize = SLOTS.len() * PER_CHAIN;
+/// The constant.
+pub(crate) const BIAS: usize = TRAITS + TraitSet::COUNT;
+/// How little is known of the client.
+pub(crate) const UNKNOWN: usize = BIAS + 1;
+/// The traits' sum, for strangers.
+pub(crate) const STRANGER: usize = UNKNOWN + 1;
+/// How many numbers there are.
+pub(crate) const NUMBERS: usize = STRANGER + 1;
+/// Weights in the table of traits and pairs, a power of two.
+pub(crate) const TABLE: usize = 4096;
+/// Traits that are looked at in pairs: the first ones.
+const PAIRED: usize = 13;
+/// Places of the table that one message has.
+pub(crate) const PLACES: usize = TraitSet::COUNT + PAIRED * (PAIRED - 1) / 2;
+
+/// What a trait and a pair of traits count in the table.
+const OF_TRAIT: f32 = 0.3;
+const OF_PAIR: f32 = 0.15;
+/// The least share of it, for clients that are well known.
+const LEAST: f32 = 0.2;
+
+/// Strength of the prior that a child takes from its parent, in messages.
+const K_CHILD: f32 = 1.0;
+/// Strength of the prior that the last hours take from the last weeks.
+const K_FAST: f32 = 0.5;
+/// Strength of the prior that a parent takes from what is wider still: the wider a key, the more evidence it
+/// needs.
+const K_PARENT: f32 = 15.0;
+/// The same for a child that is looked at by itself.
+const K_OWN: f32 = 8.0;
+/// Evidence at which half of what is to be known of an identity is known.
+const K_CONFIDENCE: f32 = 6.0;
+/// Messages that the prior of a trait is worth.
+const K_TRAIT: f64 = 60.0;
+/// The share of labels that is thought to be wrong.
+const WRONG: f32 = 0.01;
+/// The farthest that one log-odds of a chain goes, and of a trait.
+const LIMIT: f32 = 6.0;
+const TRAIT_LIMIT: f32 = 8.0;
+/// Evidence below which an identity is new.
+const NEW: f32 = 0.05;
+
+/// Between what the weight of a number must stay: what a chain itself says, its parent, and a trait never speak
+/// the other way round. What corrects them (confidence, flags, counts) is free.
+pub(crate) fn sense(number: usize) -> (f32, f32) {
+    match number % PER_CHAIN {
+        0 | 4 if number < TRAITS => (0.0, f32::MAX),
+        _ if (TRAITS..BIAS).contains(&number) => (0.0, f32::MAX),
+        _ => (f32::MIN, f32::MAX),
+    }
+}
+
+/// What one chain says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct View {
+    /// What its most specific key stands for.
+    pub(crate) kind: Kind,
+    /// The place in [`SLOTS`].
+    pub(crate) slot: usize,
+    /// The chance of spam by this chain alone.
+    pub(crate) estimate: f32,
+    /// Evidence of the most specific key.
+    pub(crate) own: f32,
+}
+
+/// What the model hears of a message.
+#[derive(Clone, Debug)]
+pub(crate) struct Features {
+    /// The numbers.
+    pub(crate) numbers: [f32; NUMBERS],
+    /// Places in the table: of each trait, then of each pair, by [`pairs`].
+    pub(crate) places: ArrayVec<u16, PLACES>,
+    /// What each trait counts there, and each pair.
+    pub(crate) counts: [f32; 2],
+    /// What is left out.
+    without: Without,
+    /// The chains behind the numbers.
+    pub(crate) views: ArrayVec<View, MAX_CHAINS>,
+    /// Log-odds of the server's own share of spam: where a message of which nothing is known begins.
+    pub(crate) base: f32,
+}
+
+impl Ledger {
+    /// The features of a message with these identities, by what is known of each.
+    pub(crate) fn features(&self, identities: &Identities, readings: &Readings, now: Timestamp) -> Features {
+        let (base, without) = (self.base(now), self.model.without());
+        let (numbers, views) = ([0.0; NUMBERS], ArrayVec::new());
+        let mut features =
+            Features { numbers, places: ArrayVec::new(), counts: [0.0; 2], without, views, base };
+        for (chain, levels) in identities.chains.iter().zip(readings) {
+            if !without.has_chain(chain.kind) {
+                features.add_chain(chain.kind, levels);
+            }
+        }
+        let sum: f32 = self.add_traits(&mut features, &identities.traits, now);
+        let unknown = features.unknown();
+        features.numbers[BIAS] = 1.0;
+        if !without.has(Part::Strangers) {
+            features.numbers[UNKNOWN] = unknown;
+            features.numbers[STRANGER] = unknown * 0.5 * sum.clamp(-TRAIT_LIMIT, TRAIT_LIMIT);
+        }
+        features.places = places(&identities.traits);
+        features.counts = [OF_TRAIT, OF_PAIR].map(|count| count * unknown.max(LEAST));
+        features
+    }
+
+    /// Adds what each trait says; returns their sum.
+    fn add_traits(&self, features: &mut Features, traits: &TraitSet, now: Timestamp) -> f32 {
+        let base = features.base;
+        let mut sum = 0.0;
+        for (n, (value, good, bad)) in self.read_traits(traits, now).enumerate() {
+            if features.without.has_trait(n) {
+                continue;
+            }
+            let prior = f64::from(sigmoid(base + self.model.prior(value)));
+            let estimate = (bad + K_TRAIT * prior) / (good + bad + K_TRAIT);
+            let log_odds = (logit(estimate as f32) - base).clamp(-TRAIT_LIMIT, TRAIT_LIMIT);
+            features.numbers[TRAITS + n] = log_odds;
+            sum += log_odds;
+        }
+        sum
+    }
+}
+
+impl Features {
+    fn add_chain(&mut self, kind: Kind, levels: &[Reading]) {
+        let kind = if kind == Kind::Unconfirmed { Kind::ReverseName } else { kind };
+        let Some(slot) = SLOTS.iter().position(|&slot| slot == kind) else { return };
+        let Some((own, wider)) = levels.split_first() else { return };
+        let wider = if self.without.has(Part::Wider) { &[] } else { wider };
+        let evidence = own.slow.evidence();
+        // Of several verified domains the best known speaks.
+        if let Some(at) = self.views.iter().position(|view| view.slot == slot) {
+            if self.views[at].own >= evidence {
+                return;
+            }
+            self.views.remove(at);
+        }
+        let base = sigmoid(self.base);
+        let around = wider.iter().rev().fold(base, |prior, level| lean(level.slow, prior, K_PARENT));
+        let trusted = trusted(own.slow);
+        let slow = lean(trusted, around, K_CHILD);
+        let fast = lean(own.fast, slow, K_FAST);
+        let relative = |p: f32| (logit(p) - self.base).clamp(-LIMIT, LIMIT);
+        let [good, bad] = [own.slow.good, own.slow.bad].map(|weight| weight / evidence.max(NEW));
+        let sure = confidence(trusted.evidence());
+        let flag = |is: bool| if is { 1.0 } else { 0.0 };
+        let numbers: [f32; PER_CHAIN] = [
+            relative(slow),
+            relative(lean(trusted, base, K_OWN)) * sure,
+            flag(evidence < NEW),
+            4.0 * good * bad * sure,
+            relative(around),
+            logit(fast) - logit(slow),
+            own.slow.good.ln_1p() * 0.5 * good,
+            own.slow.bad.ln_1p() * 0.5 * bad,
+            flag(wider.first().is_some_and(|level| level.slow.evidence() < NEW)),
+        ];
+        self.numbers[slot * PER_CHAIN..][..PER_CHAIN].copy_from_slice(&numbers);
+        // A slot holds one view, and there are fewer slots than chains, so there is room.
+        self.views.push(View { kind, slot, estimate: slow.max(fast), own: evidence });
+    }
+
+    /// How little is known of the client and its sender: 1 of a stranger, near 0 of an old acquaintance.
+    fn unknown(&self) -> f32 {
+        let mut known = self
+            .views
+            .iter()
+            .filter(|view| matches!(view.kind, Kind::Address | Kind::Mailbox | Kind::Verified));
+        let least = |least: f32, view: &View| least.min(1.0 - confidence(view.own));
+        known.by_ref().fold(1.0, least)
+    }
+
+    /// Places in the table with what they count.
+    pub(crate) fn table(&self) -> impl Iterator<Item = (usize, f32)> {
+        let count = |n: usize| self.counts[usize::from(n >= TraitSet::COUNT)];
+        let counts = move |n: usize| if self.without.has_place(n) { 0.0 } else { count(n) };
+        self.places.iter().enumerate().map(move |(n, &place)| (usize::from(place), counts(n)))
+    }
+}
+
+/// The pairs of traits that have a place in the table, in the order of [`Features::places`].
+pub(crate) fn pairs() -> impl Iterator<Item = (usize, usize)> {
+    (0..PAIRED).flat_map(|first| (first + 1..PAIRED).map(move |second| (first, second)))
+}
+
+fn places(traits: &TraitSet) -> ArrayVec<u16, PLACES> {
+    let values: ArrayVec<usize, { TraitSet::COUNT }> = traits.iter().map(Trait::index).collect();
+    let alone = values.iter().map(|&value| place(value, value));
+    let pairs = pairs().map(|(first, second)| place(values[first], values[second]));
+    alone.chain(pairs).collect()
+}
+
+/// The place of a pair of trait values, or of one value with itself; pairs may share a place.
+fn place(first: usize, second: usize) -> u16 {
+    let pair = (first * Trait::COUNT + second) as u32;
+    // Fibonacci hashing: the uppermost bits are mixed best. 4096 places fit 16 bits.
+    (pair.wrapping_mul(0x9e37_79b1) >> (u32::BITS - TABLE.trailing_zeros())) as u16
+}
+
+/// The evidence that is left when some labels are wrong: one label against many says nothing.
+fn trusted(tally: Tally) -> Tally {
+    let wrong = WRONG * tally.evidence();
+    Tally { good: (tally.good - wrong).max(0.0), bad: (tally.bad - wrong).max(0.0) }
+}
+
+/// The chance of spam by a tally that leans on a prior worth `k` messages.
+fn lean(tally: Tally, prior: f32, k: f32) -> f32 {
+    (tally.bad + k * prior) / (tally.evidence() + k)
+}
+
+pub(crate) fn confidence(evidence: f32) -> f32 {
+    evidence / (evidence + K_CONFIDENCE)
+}
+
+pub(crate) fn logit(p: f32) -> f32 {
+    let p = p.clamp(0.0005, 0.9995);
+    (p / (1.0 - p)).ln()
+}
+
+pub(crate) fn sigmoid(log_odds: f32) -> f32 {
+    1.0 / (1.0 + (-log_odds).exp())
+}
