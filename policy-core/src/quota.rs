@@ -26,7 +26,7 @@ pub struct Limits {
     pub floor: PerHour,
     /// The share of a stranger's quota that is left to a Low sender.
     pub low_share: f64,
-    /// Times a stranger's quota that a sender of standing High has at the least.
+    /// Times a stranger's quota that a sender of standing High has at the least, from its second day on.
     pub least_high: f64,
     /// The same for Medium.
     pub least: f64,
@@ -115,7 +115,9 @@ impl Limits {
     /// The cold quota, widened by good volume: all dimensions by the ratio that messages earn.
     fn earned(&self, cold: PerHour, reading: &Reading, word: Word) -> (PerHour, PerHour) {
         let daily = f64::from(reading.busiest) * good_share(reading) * self.growth_for(reading, word);
+        // Only for those who have sent before today: nobody earns more within a burst.
         let least = match word {
+            _ if reading.busiest <= 0.0 => 1.0,
             Word::High => self.least_high,
             Word::Medium => self.least,
             _ => 1.0,
@@ -205,7 +207,7 @@ mod tests {
     fn a_burst_does_not_widen_its_own_allowance() {
         for word in [Word::New, Word::Medium, Word::High] {
             let burst = |hourly: f64| Limits::default().quota(&history(1, |_| hourly), word, 1.0).burst.0[1];
-            assert_eq!(burst(10_000.0), burst(1.0), "{word}");
+            assert_eq!((burst(10_000.0), burst(1.0)), (30.0, 30.0), "{word}");
         }
     }
 
