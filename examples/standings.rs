@@ -2,6 +2,7 @@
 //! mail three are ham from well kept servers and one is from a bot, mostly; now and then a well kept server
 //! sends spam, and a machine in an access network sends ham.
 
+use policy_core::findings::Findings;
 use policy_core::facts::{
     Client, Envelope, Facts, FrontEnd, Message, SessionId, Stage, TransactionId, VerifiedBy, VerifiedDomain,
 };
@@ -53,6 +54,7 @@ fn client(address: Ipv4Addr, helo: &str, sender: &str) -> Facts {
             accepted_recipients: Some(0),
         },
         message: Message { size: Some(9000), ..Message::default() },
+        findings: Findings::default(),
     }
 }
 

@@ -292,7 +292,8 @@ fn needs_restart(started: &Config, new: &Config) -> Vec<&'static str> {
 mod tests {
     use super::*;
     use policy_core::engine::Engine as _;
-    use policy_core::facts::{Client, Envelope, Facts, FrontEnd, Message, SessionId, Stage};
+    use policy_core::findings::Findings;
+use policy_core::facts::{Client, Envelope, Facts, FrontEnd, Message, SessionId, Stage};
     use policy_core::name::Mailbox;
     use policy_core::time::Timestamp;
 
@@ -314,6 +315,7 @@ mod tests {
             client: Client::new("192.0.2.7".parse().unwrap()),
             envelope: Envelope { recipient: Mailbox::new("b@dest.example"), ..Envelope::default() },
             message: Message::default(),
+            findings: Findings::default(),
         }
     }
 

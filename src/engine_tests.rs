@@ -1,6 +1,7 @@
 use super::*;
 use crate::log::Format;
 use policy_core::engine::{Engine as _, Event};
+use policy_core::findings::Findings;
 use policy_core::facts::{Client, Envelope, FrontEnd, Message, SessionId, Stage, TransactionId};
 use policy_core::name::{DomainName, Mailbox, Sender};
 use policy_core::policy::Waits;
@@ -34,6 +35,7 @@ fn facts(address: &str, stage: Stage) -> Facts {
             accepted_recipients: None,
         },
         message: Message::default(),
+        findings: Findings::default(),
     }
 }
 

@@ -4,6 +4,7 @@
 //! nanoseconds a decision; what goes out is dropped behind it.
 
 use policy_core::answer::{DecisionId, Reply};
+use policy_core::findings::Findings;
 use policy_core::facts::Facts;
 use policy_core::policy::Mode;
 use policy_core::time::Timestamp;
@@ -88,6 +89,7 @@ mod tests {
             client: Client::new("192.0.2.1".parse().unwrap()),
             envelope: Envelope::default(),
             message: Message::default(),
+            findings: Findings::default(),
         };
         let verdict = Arc::new(Verdict::accept(DecisionId::new(id), Reason::Allowed));
         let at = Timestamp::from_secs(id);

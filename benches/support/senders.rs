@@ -3,6 +3,7 @@
 //! Eight share a /24. Every other one says HELO with a name of another domain than its reverse name, and of
 //! each of these halves one half has its sender domain verified. So a message has five to eight identities.
 
+use policy_core::findings::Findings;
 use policy_core::facts::{
     Client, Envelope, Facts, FrontEnd, Message, SessionId, Stage, TransactionId, VerifiedBy, VerifiedDomain,
 };
@@ -79,5 +80,6 @@ fn at_rcpt(client: Client, sender: &str, port: u16, transaction: u64) -> Facts {
             accepted_recipients: Some(0),
         },
         message: Message { size: Some(20_000), ..Message::default() },
+        findings: Findings::default(),
     }
 }

@@ -22,6 +22,7 @@ use crate::options::Options;
 use crate::translate::Peer;
 use compact_str::CompactString;
 use policy_core::engine::{Event, Refusal, Report};
+use policy_core::findings::Findings;
 use policy_core::facts::{Client, Envelope, Facts, FrontEnd, Message, SessionId, Stage, TransactionId};
 use policy_core::name::{DomainName, Mailbox, Sender};
 use std::ffi::CStr;
@@ -194,6 +195,7 @@ impl Session {
                 size: transaction.and_then(|transaction| transaction.declared_size),
                 ..Message::default()
             },
+            findings: Findings::default(),
         })
     }
 

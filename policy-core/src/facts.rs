@@ -3,6 +3,7 @@
 //! Facts are plain values. Nothing here is trusted beyond its field's meaning: the reverse name may be a
 //! lie unless it is [`Client::name`], a domain is a claim unless it stands in [`Message::verified`].
 
+use crate::findings::Findings;
 use crate::name::{DomainName, Mailbox, Sender};
 use compact_str::CompactString;
 use std::net::{IpAddr, SocketAddr};
@@ -138,4 +139,6 @@ pub struct Facts {
     pub envelope: Envelope,
     /// The message.
     pub message: Message,
+    /// What has been looked up or computed about them.
+    pub findings: Findings,
 }

@@ -9,7 +9,7 @@
 use crate::evidence::{Reading, Tally};
 use crate::identity::{Identities, Kind, MAX_CHAINS};
 use crate::ledger::{Ledger, Readings};
-use crate::presentation::{Trait, TraitSet};
+use crate::presentation::{SHOWN, SHOWN_VALUES, Trait, TraitSet};
 use crate::time::Timestamp;
 use crate::weights::{Part, Without};
 use arrayvec::ArrayVec;
@@ -42,8 +42,8 @@ pub(crate) const NUMBERS: usize = STRANGER + 1;
 pub(crate) const TABLE: usize = 4096;
 /// Traits that are looked at in pairs: the first ones.
 const PAIRED: usize = 13;
-/// Places of the table that one message has.
-pub(crate) const PLACES: usize = TraitSet::COUNT + PAIRED * (PAIRED - 1) / 2;
+/// Places of the table that one message has: only what clients show by themselves is looked at there.
+pub(crate) const PLACES: usize = SHOWN + PAIRED * (PAIRED - 1) / 2;
 
 /// What a trait and a pair of traits count in the table.
 const OF_TRAIT: f32 = 0.3;
@@ -141,7 +141,7 @@ impl Ledger {
         let base = features.base;
         let mut sum = 0.0;
         for (n, (value, good, bad)) in self.read_traits(traits, now).enumerate() {
-            if features.without.has_trait(n) {
+            if features.without.has_trait(n) || value.is_unknown() {
                 continue;
             }
             let prior = f64::from(sigmoid(base + self.model.prior(value)));
@@ -205,7 +205,7 @@ impl Features {
 
     /// Places in the table with what they count.
     pub(crate) fn table(&self) -> impl Iterator<Item = (usize, f32)> {
-        let count = |n: usize| self.counts[usize::from(n >= TraitSet::COUNT)];
+        let count = |n: usize| self.counts[usize::from(n >= SHOWN)];
         let counts = move |n: usize| if self.without.has_place(n) { 0.0 } else { count(n) };
         self.places.iter().enumerate().map(move |(n, &place)| (usize::from(place), counts(n)))
     }
@@ -217,7 +217,7 @@ pub(crate) fn pairs() -> impl Iterator<Item = (usize, usize)> {
 }
 
 fn places(traits: &TraitSet) -> ArrayVec<u16, PLACES> {
-    let values: ArrayVec<usize, { TraitSet::COUNT }> = traits.iter().map(Trait::index).collect();
+    let values: ArrayVec<usize, SHOWN> = traits.iter().take(SHOWN).map(Trait::index).collect();
     let alone = values.iter().map(|&value| place(value, value));
     let pairs = pairs().map(|(first, second)| place(values[first], values[second]));
     alone.chain(pairs).collect()
@@ -225,7 +225,7 @@ fn places(traits: &TraitSet) -> ArrayVec<u16, PLACES> {
 
 /// The place of a pair of trait values, or of one value with itself; pairs may share a place.
 fn place(first: usize, second: usize) -> u16 {
-    let pair = (first * Trait::COUNT + second) as u32;
+    let pair = (first * SHOWN_VALUES + second) as u32;
     // Fibonacci hashing: the uppermost bits are mixed best. 4096 places fit 16 bits.
     (pair.wrapping_mul(0x9e37_79b1) >> (u32::BITS - TABLE.trailing_zeros())) as u16
 }

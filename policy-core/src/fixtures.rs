@@ -1,5 +1,6 @@
 //! Facts for the tests of this crate.
 
+use crate::findings::Findings;
 use crate::facts::{Client, Envelope, Facts, FrontEnd, Message, SessionId, Stage, TransactionId};
 use crate::name::{DomainName, Mailbox, Sender};
 use std::net::{IpAddr, SocketAddr};
@@ -23,6 +24,7 @@ pub(crate) fn facts(address: &str) -> Facts {
             accepted_recipients: Some(0),
         },
         message: Message::default(),
+        findings: Findings::default(),
     }
 }
 

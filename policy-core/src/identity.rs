@@ -52,7 +52,7 @@ pub enum Kind {
     Unconfirmed = 10,
     /// The pattern of a reverse name.
     Pattern = 11,
-    /// A network wider than a prefix: an IPv4 /16 or /8, an IPv6 /32.
+    /// A network wider than a prefix: an IPv4 /16 or /8, an IPv6 /32, an operator's.
     Network = 12,
     /// A top-level domain of reverse names or of HELO names.
     TopLevel = 13,
@@ -135,6 +135,11 @@ impl Key {
             IpAddr::V4(v4) => [16, 24].map(|shift| Self::network(4, shift, v4.to_bits() >> shift)).into(),
             IpAddr::V6(v6) => std::iter::once(Self::network(6, 96, (v6.to_bits() >> 96) as u32)).collect(),
         }
+    }
+
+    /// The key of an autonomous system. No family of addresses has the number 1.
+    fn operator(number: u32) -> Self {
+        Self::network(1, 0, number)
     }
 
     fn network(family: u64, shift: u64, bits: u32) -> Self {
@@ -263,7 +268,7 @@ impl Identities {
         let names = Names::of(facts, helo.as_ref());
         let traits = TraitSet::of_names(facts, &names, now);
         let mut chains = ArrayVec::new();
-        chains.push(network(facts.client.address));
+        chains.push(network(facts));
         chains.extend(reverse_name(facts, &names, keyring));
         chains.extend(helo_of_its_own(&names).map(|helo| helo_chain(helo, keyring)));
         chains.extend(names.verified.iter().map(|&name| verified(name, keyring)));
@@ -307,9 +312,16 @@ impl Identities {
     }
 }
 
-fn network(address: IpAddr) -> Chain {
-    let levels = [Key::address(address), Key::prefix(address)];
-    Chain::new(Kind::Address, levels.into_iter().chain(Key::networks(address)))
+/// The address and the networks around it; the widest is the network's operator, where that is known.
+fn network(facts: &Facts) -> Chain {
+    let address = facts.client.address;
+    let own = [Key::address(address), Key::prefix(address)].into_iter();
+    let mut levels: ArrayVec<Key, MAX_LEVELS> = own.chain(Key::networks(address)).collect();
+    if let Some(operator) = facts.findings.operator.as_ref().filter(|operator| operator.number != 0) {
+        levels.truncate(MAX_LEVELS - 1);
+        levels.push(Key::operator(operator.number));
+    }
+    Chain { kind: Kind::Address, levels, borrowed: 0 }
 }
 
 /// The reverse name's chain, and its pattern's: confirmed, or as a claim of its own.

@@ -137,7 +137,8 @@ impl Ledger {
         self.model.learn(&self.features(identities, &readings, at), spam, influence);
         self.model.calibration.learn(said, spam);
         let weight = f64::from(influence) * self.trait_scale(at);
-        let traits = identities.traits.iter().map(|value| &self.traits[value.index()]);
+        let known = identities.traits.iter().filter(|value| !value.is_unknown());
+        let traits = known.map(|value| &self.traits[value.index()]);
         traits.chain([&self.all]).for_each(|sums| add(if spam { &sums.bad } else { &sums.good }, weight));
     }
 

@@ -15,6 +15,7 @@ pub mod evidence;
 mod explain;
 pub mod facts;
 mod features;
+pub mod findings;
 #[cfg(test)]
 mod fixtures;
 pub mod identity;
@@ -34,6 +35,7 @@ pub mod standing;
 mod state;
 mod table;
 pub mod time;
+mod trait_values;
 pub mod verdict;
 pub mod weights;
 

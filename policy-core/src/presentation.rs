@@ -4,141 +4,20 @@
 //! A trait is an [`Aspect`] with one of its values. Crosses of two aspects are aspects of their own: a HELO
 //! name unlike the reverse name says less of a host that has none.
 
+mod values;
+
+pub use values::{FirstLabel, HeloName, ReverseName, SenderFit, Shape, Signature, Tls};
+
 use crate::facts::{Facts, Stage};
+use crate::findings::{
+    Attachments, Dkim, Dmarc, Fields, Findings, FromFit, HeloAddress, Hops, Links, Listing, Markup, Operator, Spf, Subject,
+};
 use crate::name::{DomainName, Sender};
 use crate::names::{Name, Names};
 use crate::shape::{first_label, is_generic, is_mail_like, leading_digits};
 use crate::time::Timestamp;
-use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::IpAddr;
-
-macro_rules! trait_values {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $value:ident => $words:literal,)+ }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(rename_all = "kebab-case")]
-        pub enum $name { $($(#[$vdoc])* $value,)+ }
-
-        impl $name {
-            /// Every value, in the order of the table.
-            pub const ALL: &'static [Self] = &[$(Self::$value,)+];
-
-            /// The value in words.
-            pub const fn words(self) -> &'static str {
-                match self { $(Self::$value => $words,)+ }
-            }
-        }
-    };
-}
-
-trait_values! {
-    /// The class of the reverse name.
-    ReverseName {
-        /// No PTR record.
-        Absent => "no reverse name",
-        /// A PTR record that does not resolve back.
-        Unconfirmed => "a reverse name that does not resolve back",
-        /// A confirmed name made of the address, or with an access network's words in it.
-        Generic => "a generic reverse name",
-        /// A confirmed name of its own.
-        Named => "a confirmed reverse name",
-    }
-}
-
-trait_values! {
-    /// The class of the HELO name.
-    HeloName {
-        /// No HELO yet, or an empty one.
-        Absent => "no HELO name",
-        /// `[192.0.2.1]`, or a bare address.
-        Literal => "an address for a HELO name",
-        /// One label.
-        BareWord => "a HELO name without a domain",
-        /// A domain name that has nothing to do with the reverse name.
-        Unrelated => "a HELO name unlike the reverse name",
-        /// The same organisational domain as the reverse name.
-        SameDomain => "a HELO name of the reverse name's domain",
-        /// Equal to the confirmed reverse name.
-        Equal => "a HELO name equal to the reverse name",
-    }
-}
-
-trait_values! {
-    /// How the sender's domain fits the rest.
-    SenderFit {
-        /// MAIL has not been seen, or could not be read.
-        Unknown => "no readable sender",
-        /// The null sender.
-        Null => "the null sender",
-        /// The sender's organisational domain is verified.
-        Verified => "a verified sender domain",
-        /// Some domain is verified, but not the sender's.
-        VerifiedOther => "a sender domain other than the verified one",
-        /// Not verified; the domain of the reverse name.
-        OfReverseName => "a sender of the reverse name's domain",
-        /// Not verified; the domain of the HELO name only.
-        OfHelo => "a sender of the HELO name's domain",
-        /// A domain unlike all others.
-        Unrelated => "a sender domain unlike host and HELO",
-    }
-}
-
-trait_values! {
-    /// Whether the session is encrypted.
-    Tls {
-        /// The front end cannot tell.
-        Unknown => "TLS unknown",
-        /// No.
-        Plain => "no TLS",
-        /// Yes.
-        Encrypted => "TLS",
-    }
-}
-
-trait_values! {
-    /// What the reverse name begins with.
-    FirstLabel {
-        /// Without a reverse name.
-        Absent => "no first label",
-        /// A word that mail servers are called by.
-        MailLike => "a host name like a mail server's",
-        /// Anything else.
-        Other => "a host name unlike a mail server's",
-    }
-}
-
-trait_values! {
-    /// What a name looks like, as far as the name alone shows.
-    Shape {
-        /// There is none, or it is no domain name.
-        Absent => "no domain name",
-        /// Made of the client's address, or with an access network's words in it.
-        Generic => "a name made of the address or of an access network's words",
-        /// Its first label is a word that mail servers are called by.
-        MailLike => "a name like a mail server's",
-        /// Not more than an organisational domain.
-        Bare => "an organisational domain by itself",
-        /// Its first label has many digits or is very long.
-        Random => "a name as if chance had made it",
-        /// Anything else.
-        Other => "an unremarkable name",
-    }
-}
-
-trait_values! {
-    /// A signature's domain, which nobody need have verified.
-    Signature {
-        /// Before the end of the message.
-        Unknown => "signature unknown",
-        /// None.
-        Absent => "no signature",
-        /// Of the sender's organisational domain.
-        OfSender => "a signature of the sender's domain",
-        /// Of another domain.
-        OfOther => "a signature of another domain than the sender's",
-    }
-}
 
 /// Places for top-level domains; two that share a place share its evidence.
 const TOP_LEVELS: usize = 128;
@@ -209,7 +88,39 @@ aspects! {
     SizeCross: SIZES * Signature::ALL.len(),
     /// The reverse name's first label and the HELO name's shape together.
     LabelCross: FirstLabel::ALL.len() * Shape::ALL.len(),
+    /// See [`Listing`].
+    Listing: Listing::ALL.len(),
+    /// See [`HeloAddress`].
+    HeloAddress: HeloAddress::ALL.len(),
+    /// See [`Spf`].
+    Spf: Spf::ALL.len(),
+    /// See [`Dkim`].
+    Dkim: Dkim::ALL.len(),
+    /// See [`Dmarc`].
+    Dmarc: Dmarc::ALL.len(),
+    /// The country of the network's operator.
+    Country: Operator::COUNTRIES,
+    /// See [`Subject`].
+    Subject: Subject::ALL.len(),
+    /// See [`Links`].
+    Links: Links::ALL.len(),
+    /// See [`Attachments`].
+    Attachments: Attachments::ALL.len(),
+    /// See [`Markup`].
+    Markup: Markup::ALL.len(),
+    /// See [`Fields`].
+    Fields: Fields::ALL.len(),
+    /// See [`FromFit`].
+    FromFit: FromFit::ALL.len(),
+    /// See [`Hops`].
+    Hops: Hops::ALL.len(),
 }
+
+/// Aspects that every client shows by itself: the first ones. The others have to be looked up, or read from the
+/// message's text; their first value is *unknown*, and says nothing.
+pub(crate) const SHOWN: usize = Aspect::Listing as usize;
+/// Entries of the trait table that belong to them.
+pub(crate) const SHOWN_VALUES: usize = STARTS[SHOWN];
 
 /// Where each aspect's values begin in the trait table.
 const STARTS: [usize; TraitSet::COUNT + 1] = {
@@ -238,6 +149,11 @@ impl Trait {
     /// The entry's place in the table, below [`Trait::COUNT`].
     pub const fn index(self) -> usize {
         STARTS[self.aspect as usize] + self.value as usize
+    }
+
+    /// Whether it says nothing, since it is not known.
+    pub const fn is_unknown(self) -> bool {
+        self.aspect as usize >= SHOWN && self.value == 0
     }
 }
 
@@ -283,6 +199,19 @@ impl fmt::Display for Trait {
                 let helo = Shape::ALL[shape].words();
                 f.write_str(&pair(FirstLabel::ALL[label].words(), &format!("HELO: {helo}")))
             }
+            Aspect::Listing => f.write_str(Listing::ALL[n].words()),
+            Aspect::HeloAddress => f.write_str(HeloAddress::ALL[n].words()),
+            Aspect::Spf => f.write_str(Spf::ALL[n].words()),
+            Aspect::Dkim => f.write_str(Dkim::ALL[n].words()),
+            Aspect::Dmarc => f.write_str(Dmarc::ALL[n].words()),
+            Aspect::Country => f.write_str(if n == 0 { "no country" } else { "the network's country" }),
+            Aspect::Subject => f.write_str(Subject::ALL[n].words()),
+            Aspect::Links => f.write_str(Links::ALL[n].words()),
+            Aspect::Attachments => f.write_str(Attachments::ALL[n].words()),
+            Aspect::Markup => f.write_str(Markup::ALL[n].words()),
+            Aspect::Fields => f.write_str(Fields::ALL[n].words()),
+            Aspect::FromFit => f.write_str(FromFit::ALL[n].words()),
+            Aspect::Hops => f.write_str(Hops::ALL[n].words()),
         }
     }
 }
@@ -356,6 +285,7 @@ impl TraitSet {
         put(Aspect::SenderCross, helo_shape as usize * SenderFit::ALL.len() + fit as usize);
         put(Aspect::SizeCross, size * Signature::ALL.len() + signature as usize);
         put(Aspect::LabelCross, label as usize * Shape::ALL.len() + helo_shape as usize);
+        found(&facts.findings, &mut put);
         set
     }
 
@@ -373,6 +303,22 @@ impl TraitSet {
     pub fn iter(&self) -> impl Iterator<Item = Trait> {
         Aspect::ALL.iter().map(|&aspect| self.get(aspect))
     }
+}
+
+fn found(findings: &Findings, put: &mut impl FnMut(Aspect, usize)) {
+    put(Aspect::Listing, findings.listing as usize);
+    put(Aspect::HeloAddress, findings.helo as usize);
+    put(Aspect::Spf, findings.spf as usize);
+    put(Aspect::Dkim, findings.dkim as usize);
+    put(Aspect::Dmarc, findings.dmarc as usize);
+    put(Aspect::Country, findings.operator.as_ref().map_or(0, Operator::country_value));
+    put(Aspect::Subject, findings.content.subject as usize);
+    put(Aspect::Links, findings.content.links as usize);
+    put(Aspect::Attachments, findings.content.attachments as usize);
+    put(Aspect::Markup, findings.content.markup as usize);
+    put(Aspect::Fields, findings.content.fields as usize);
+    put(Aspect::FromFit, findings.content.from as usize);
+    put(Aspect::Hops, findings.content.hops as usize);
 }
 
 fn reverse_name(facts: &Facts, host: Option<Name<'_>>) -> ReverseName {

@@ -14,7 +14,7 @@ use crate::features::{
 };
 use crate::identity::{Chain, Identities, Kind};
 use crate::ledger::{ChainReading, Ledger, Readings};
-use crate::presentation::{ReverseName, Trait, TraitSet};
+use crate::presentation::{ReverseName, SHOWN, Trait, TraitSet};
 use crate::time::Timestamp;
 use crate::weights::{Part, Without};
 use arrayvec::ArrayVec;
@@ -196,7 +196,7 @@ impl Ledger {
     /// Shares out among the traits what they add in the table, a pair half and half, and as strangers' traits.
     fn share_out(&self, features: &Features, stranger: f32, of_traits: &mut [f32; TraitSet::COUNT]) {
         let of_places: ArrayVec<f32, PLACES> = self.model.of_places(features).collect();
-        let (alone, paired) = of_places.split_at(TraitSet::COUNT);
+        let (alone, paired) = of_places.split_at(SHOWN);
         of_traits.iter_mut().zip(alone).for_each(|(sum, term)| *sum += term);
         for ((first, second), term) in pairs().zip(paired) {
             of_traits[first] += 0.5 * term;

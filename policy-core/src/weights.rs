@@ -4,6 +4,7 @@
 //! log-odds of classes; no address, name or domain is in them.
 
 mod part;
+mod found;
 #[rustfmt::skip]
 mod shipped;
 
@@ -11,11 +12,13 @@ pub(crate) use part::Without;
 pub use part::{NoSuchPart, Part};
 
 use crate::features::{NUMBERS, PER_CHAIN, SLOTS, STRANGER, TABLE, TRAITS, logit, sense};
-use crate::presentation::{Trait, TraitSet};
+use crate::presentation::{SHOWN, SHOWN_VALUES, Trait, TraitSet};
 use std::fmt::Write as _;
 
 /// In the printed tables a weight of 1 is a hundred.
 const UNIT: f32 = 100.0;
+/// Where the numbers of what is looked up stand: the recordings have none of it, so nothing was fitted.
+const FOUND: std::ops::Range<usize> = TRAITS + SHOWN..TRAITS + TraitSet::COUNT;
 /// Messages that the share of spam is worth for a trait value when a start is fitted.
 const K_ODDS: f32 = 20.0;
 
@@ -42,11 +45,12 @@ impl Start {
         let mut numbers = vec![0.0; NUMBERS];
         (0..SLOTS.len()).for_each(|slot| numbers[slot * PER_CHAIN] = 0.1);
         numbers[TRAITS..TRAITS + TraitSet::COUNT].fill(0.2);
+        numbers[FOUND].fill(found::WEIGHT);
         numbers[STRANGER] = 0.2;
         Self {
             numbers,
             table: vec![0.0; TABLE],
-            odds: vec![0.0; Trait::COUNT],
+            odds: std::iter::repeat_n(0.0, SHOWN_VALUES).chain(found::odds()).collect(),
             curve: [1.0, 0.0],
             fitting: true,
             without: Without::default(),
@@ -56,10 +60,14 @@ impl Start {
     /// What ships with the program.
     pub fn shipped() -> Self {
         let weights = |table: &[i16]| table.iter().map(|&weight| f32::from(weight) / UNIT).collect();
+        let (mut numbers, mut odds): (Vec<f32>, Vec<f32>) =
+            (weights(&shipped::NUMBERS), weights(&shipped::ODDS));
+        numbers.splice(FOUND.start..FOUND.start, FOUND.map(|_| found::WEIGHT));
+        odds.extend(found::odds());
         Self {
-            numbers: weights(&shipped::NUMBERS),
+            numbers,
             table: weights(&shipped::TABLE),
-            odds: weights(&shipped::ODDS),
+            odds,
             curve: shipped::CURVE.map(|value| f32::from(value) / UNIT),
             fitting: false,
             without: Without::default(),
@@ -78,18 +86,18 @@ impl Start {
 
     /// Takes what each trait value says from labelled mail: its traits, and whether it was spam.
     pub fn count_odds(&mut self, mail: impl Iterator<Item = (TraitSet, bool)>) {
-        let mut counts = vec![[0.0f32; 2]; Trait::COUNT];
+        let mut counts = vec![[0.0f32; 2]; SHOWN_VALUES];
         let mut all = [1.0f32; 2];
         for (traits, spam) in mail {
             all[usize::from(spam)] += 1.0;
-            traits.iter().for_each(|value| counts[value.index()][usize::from(spam)] += 1.0);
+            traits.iter().take(SHOWN).for_each(|value| counts[value.index()][usize::from(spam)] += 1.0);
         }
         let share = all[1] / (all[0] + all[1]);
         let odds = |[good, bad]: [f32; 2]| {
             let estimate = (bad + K_ODDS * share) / (good + bad + K_ODDS);
             logit(estimate) - logit(share)
         };
-        self.odds = counts.into_iter().map(odds).collect();
+        self.odds.splice(..SHOWN_VALUES, counts.into_iter().map(odds));
     }
 
     /// The same with every weight within the bounds of its sense.
@@ -113,9 +121,10 @@ impl Start {
             }
             text.push_str("\n];\n");
         };
-        print("NUMBERS", &NUMBERS.to_string(), &self.numbers);
+        let fitted = [&self.numbers[..FOUND.start], &self.numbers[FOUND.end..]].concat();
+        print("NUMBERS", &fitted.len().to_string(), &fitted);
         print("TABLE", &TABLE.to_string(), &self.table);
-        print("ODDS", &Trait::COUNT.to_string(), &self.odds);
+        print("ODDS", &SHOWN_VALUES.to_string(), &self.odds[..SHOWN_VALUES]);
         print("CURVE", "2", &self.curve);
         text
     }

@@ -3,6 +3,7 @@
 
 use policy_core::answer::Reply;
 use policy_core::engine::{Event, FilterVerdict, Report};
+use policy_core::findings::Findings;
 use policy_core::facts::{Client, Envelope, Facts, FrontEnd, Message, SessionId, Stage, TransactionId};
 use policy_core::name::{DomainName, Mailbox, Sender};
 use policy_core::policy::{Gateways, Mode, Policy, Waits};
@@ -41,6 +42,7 @@ fn question(n: u64, recipient: &str) -> Facts {
             accepted_recipients: None,
         },
         message: Message::default(),
+        findings: Findings::default(),
     }
 }
 

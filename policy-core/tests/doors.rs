@@ -3,6 +3,7 @@
 
 use policy_core::answer::{DeferCode, Reply};
 use policy_core::engine::{Event, FilterVerdict, Refusal, Report};
+use policy_core::findings::Findings;
 use policy_core::facts::{Client, Envelope, Facts, FrontEnd, Message, SessionId, Stage, TransactionId};
 use policy_core::facts::{VerifiedBy, VerifiedDomain};
 use policy_core::name::{DomainName, Mailbox, Sender};
@@ -83,6 +84,7 @@ impl Server {
                 accepted_recipients: None,
             },
             message: Message::default(),
+            findings: Findings::default(),
         }
     }
 

@@ -8,6 +8,7 @@
 
 use crate::wire::{Attribute, Request};
 use compact_str::CompactString;
+use policy_core::findings::Findings;
 use policy_core::facts::{Client, Envelope, Facts, FrontEnd, Message, SessionId, Stage, TransactionId};
 use policy_core::name::{DomainName, Mailbox, Sender};
 use std::hash::{DefaultHasher, Hasher};
@@ -68,6 +69,7 @@ pub fn facts(request: &Request<'_>, stage: Stage, end: ClientEnd, session: Sessi
         client: client(request, end.address),
         envelope: envelope(request, stage),
         message: message(request),
+        findings: Findings::default(),
     }
 }
 

@@ -21,6 +21,7 @@
 use super::line::{Line, Value};
 use crate::recent::Record;
 use policy_core::answer::Reply;
+use policy_core::findings::Findings;
 use policy_core::facts::{Facts, FrontEnd, Stage};
 use policy_core::name::Sender;
 use policy_core::policy::Mode;
@@ -159,6 +160,7 @@ mod tests {
                 accepted_recipients: None,
             },
             message: Message { queue_id: Some("4ABC".into()), size: Some(1234), ..Message::default() },
+            findings: Findings::default(),
         };
         let retry_after = (action == Action::Defer).then_some(Duration::from_millis(289_001));
         let verdict = Verdict { action, retry_after, ..Verdict::accept(DecisionId::new(7), reason) };

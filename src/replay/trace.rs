@@ -10,6 +10,7 @@
 use super::ids::{Ids, Note};
 use super::lines::{End, Lines, RecordingError};
 use compact_str::CompactString;
+use policy_core::findings::Findings;
 use policy_core::facts::{
     Client, Envelope, Facts, FrontEnd, Message, SessionId, Stage, TransactionId, VerifiedDomain,
 };
@@ -81,6 +82,7 @@ impl Row {
                 signed: self.signed.clone(),
                 queue_id: None,
             },
+            findings: Findings::default(),
         }
     }
 

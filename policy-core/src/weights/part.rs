@@ -5,7 +5,7 @@
 
 use crate::features::{PLACES, SLOTS, pairs};
 use crate::identity::Kind;
-use crate::presentation::{Aspect, TraitSet};
+use crate::presentation::{Aspect, SHOWN, TraitSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -57,6 +57,12 @@ parts! {
     Crosses => "crosses",
     /// What this server's own mail has shown of traits; what ships of them stays.
     TraitEvidence => "trait-evidence",
+    /// What the DNS and the network's operator say of the client.
+    Lookups => "lookups",
+    /// SPF, DKIM and DMARC.
+    Authentication => "authentication",
+    /// What the message's text looks like.
+    Content => "content",
     /// The table of traits and pairs of traits.
     Table => "table",
     /// What counts for strangers alone.
@@ -128,6 +134,15 @@ impl Part {
                 Self::MessageTraits
             }
             Aspect::HostCross | Aspect::SenderCross | Aspect::SizeCross | Aspect::LabelCross => Self::Crosses,
+            Aspect::Listing | Aspect::HeloAddress | Aspect::Country => Self::Lookups,
+            Aspect::Spf | Aspect::Dkim | Aspect::Dmarc => Self::Authentication,
+            Aspect::Subject
+            | Aspect::Links
+            | Aspect::Attachments
+            | Aspect::Markup
+            | Aspect::Fields
+            | Aspect::FromFit
+            | Aspect::Hops => Self::Content,
         }
     }
 }
@@ -136,11 +151,11 @@ impl Part {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Without {
     parts: u32,
-    traits: u32,
+    traits: u64,
     places: u128,
 }
 
-const _: () = assert!(Part::ALL.len() <= u32::BITS as usize && TraitSet::COUNT <= u32::BITS as usize);
+const _: () = assert!(Part::ALL.len() <= u32::BITS as usize && TraitSet::COUNT <= u64::BITS as usize);
 const _: () = assert!(PLACES <= u128::BITS as usize);
 
 impl Without {
@@ -148,10 +163,10 @@ impl Without {
     pub(crate) fn and(mut self, part: Part) -> Self {
         self.parts |= 1 << part as u8;
         let out = |aspect: usize| self.has(Part::of_aspect(Aspect::ALL[aspect]));
-        let alone = (0..TraitSet::COUNT).map(out);
+        let alone = (0..SHOWN).map(out);
         let paired = pairs().map(|(first, second)| out(first) || out(second));
         let table = self.has(Part::Table);
-        let traits = bits(alone.clone()) as u32;
+        let traits = bits((0..TraitSet::COUNT).map(out)) as u64;
         let places = bits(alone.chain(paired).map(|out| out || table));
         Self { traits, places, ..self }
     }

@@ -4,6 +4,7 @@ use super::assemble::Letter;
 use crate::replay::engine::Engine;
 use compact_str::format_compact;
 use policy_core::engine::{Event, Refusal, Report};
+use policy_core::findings::Findings;
 use policy_core::facts::{Envelope, Facts, FrontEnd, Message, SessionId, Stage, TransactionId};
 use policy_core::name::Mailbox;
 use policy_core::policy::{Mode, Policy};
@@ -76,6 +77,7 @@ impl Observer {
                 accepted_recipients: Some(n),
             },
             message: Message { size: letter.size, ..Message::default() },
+            findings: Findings::default(),
         }
     }
 

@@ -18,6 +18,7 @@ use mail::Mail;
 use outcome::Fate;
 use policy_core::answer::Reply;
 use policy_core::engine::{Event, Report};
+use policy_core::findings::Findings;
 use policy_core::facts::{Envelope, Facts, FrontEnd, Message, SessionId, Stage, TransactionId};
 use policy_core::name::Mailbox;
 use policy_core::outcome::Outcome;
@@ -288,6 +289,7 @@ impl World {
                 verified: mail.verified_domains(false),
                 ..Message::default()
             },
+            findings: Findings::default(),
         }
     }
 
