@@ -99,7 +99,7 @@ fn deferrals(criterion: &mut Criterion) {
         });
     }
     group.bench_function("strangers", |bencher| {
-        let server = Server::new(server::shipped());
+        let server = Server::new(server::wary());
         let mut desk = Desk::new(&server, Asking::Strangers, 0);
         bencher.iter_custom(|count| desk.time_decisions(count));
         desk.expect(Action::Defer);

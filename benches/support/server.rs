@@ -103,6 +103,13 @@ pub(crate) fn shipped() -> Policy {
     enforcing(Limits::default())
 }
 
+/// The same, and any stranger has to wait, whatever it looks like.
+pub(crate) fn wary() -> Policy {
+    let mut policy = shipped();
+    policy.waits.suspicious = 0.0;
+    policy
+}
+
 fn enforcing(limits: Limits) -> Policy {
     Policy { mode: Mode::Enforce, limits, ..Policy::default() }
 }

@@ -49,20 +49,21 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 30 messages an hour for a stranger (bulk senders publish 20 for a new host), 100 recipients (RFC 5321
-    /// section 4.5.3.1.8 asks for 100 in one message), 20 sessions (Postfix opens that many to one host).
+    /// 60 messages an hour for a stranger (bulk senders publish 20 for a new host; a list's host that is new here
+    /// has more to deliver in its first hour), 120 recipients (RFC 5321 section 4.5.3.1.8 asks for 100 in one
+    /// message), 20 sessions (Postfix opens that many to one host).
     fn default() -> Self {
         Self {
-            cold: PerHour([120.0, 30.0, 100.0, 200e6]),
+            cold: PerHour([120.0, 60.0, 120.0, 200e6]),
             floor: PerHour([2.0, 1.0, 10.0, 20e6]),
-            low_share: 0.15,
-            least_high: 10.0,
-            least: 4.0,
+            low_share: 0.075,
+            least_high: 5.0,
+            least: 2.0,
             growth_high: 4.0,
             growth: 2.0,
             spike: 2.0,
-            prefix_factor: 4.0,
-            domain_factor: 2.0,
+            prefix_factor: 2.0,
+            domain_factor: 1.0,
             sessions_high: 50,
             sessions: 20,
             sessions_low: 2,
@@ -184,7 +185,7 @@ mod tests {
     fn a_stranger_has_the_cold_quota_and_bad_a_floor_above_zero() {
         let limits = Limits::default();
         let new = limits.quota(&Reading::NOTHING, Word::New, 1.0);
-        assert_eq!((new.burst.0[1], new.rate.0[1]), (30.0, 30.0));
+        assert_eq!((new.burst.0[1], new.rate.0[1]), (60.0, 60.0));
         for word in [Word::Low, Word::Bad] {
             let quota = limits.quota(&Reading::NOTHING, word, 1.0);
             assert!(quota.rate.0.iter().all(|&n| n > 0.0) && quota.sessions > 0);
@@ -207,7 +208,7 @@ mod tests {
     fn a_burst_does_not_widen_its_own_allowance() {
         for word in [Word::New, Word::Medium, Word::High] {
             let burst = |hourly: f64| Limits::default().quota(&history(1, |_| hourly), word, 1.0).burst.0[1];
-            assert_eq!((burst(10_000.0), burst(1.0)), (30.0, 30.0), "{word}");
+            assert_eq!((burst(10_000.0), burst(1.0)), (60.0, 60.0), "{word}");
         }
     }
 

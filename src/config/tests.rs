@@ -125,7 +125,7 @@ fn every_kind_of_value_is_read() {
         assert!(exempt.recipients.contains(&Mailbox::new(recipient).unwrap()), "{recipient}");
     }
     assert!(exempt.own_networks.contains("10.1.2.3".parse().unwrap()));
-    assert_eq!(policy.limits.cold.0, [120.0, 50.0, 100.0, 1e9]);
+    assert_eq!(policy.limits.cold.0, [120.0, 50.0, 120.0, 1e9]);
     assert_eq!(config.memory, 64 << 20);
     assert_eq!(config.policy_service.listen.len(), 2);
     assert_eq!(config.policy_service.access.mode, 0o600);

@@ -63,7 +63,7 @@ async fn warming_up(stage: &mut Stage) -> Result<(), DemoError> {
     stage.page.heading("A stranger that warms up")?;
     stage.page.prose(
         "A new shop presents itself properly: a confirmed name, the same name in HELO, a sender of that domain. \
-         It does not wait at all. A stranger's allowance is 30 messages, and it grows while they are let in and \
+         It does not wait at all. A stranger's allowance is 60 messages, and it grows while they are let in and \
          nothing is said against them.",
     )?;
     stage.show(Over::Policy, &SHOP, &OFFER).await?;

@@ -9,8 +9,6 @@ pub(crate) struct KnownMiss {
 
 const RETRIES: &str = "whoever waits as told is let in three times an hour by each address until \
     its record is Bad, which takes some ten labels";
-const FIRST_MINUTE: &str = "until the filter's first labels, a minute later, bots in numbers look no \
-    worse than some strangers";
 const TRAINED: &str = "what half an hour may teach is bounded by prefix and domain, not for all \
     mail: spam from hosts set up well turns against honest newcomers for a day";
 
@@ -21,7 +19,6 @@ const fn miss(adversary: &'static str, what: &'static str, reason: &'static str)
 /// All of them.
 pub(crate) const KNOWN_MISSES: &[KnownMiss] = &[
     miss("bots that retry as told", "spam let in, share", RETRIES),
-    miss("hailstorm of bots", "spam let in, share", FIRST_MINUTE),
     miss("flood of keys", "newcomers' delay, p99 in s", TRAINED),
     miss("flood of keys", "newcomers' mail deferred, share", TRAINED),
 ];

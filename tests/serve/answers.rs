@@ -28,7 +28,7 @@ fn enforcing_answers_as_it_is_logged() {
     let line = served.wait_for("action=defer, reason=first-contact, ... code=421");
     let id = line.split_once(", id=").unwrap().1.split_once(", ").unwrap().0;
     assert!(action.contains(&format!("(first-contact {id})")), "{action} {line}");
-    assert!(line.contains(", retry_after=290, "), "{line}");
+    assert!(line.contains(", retry_after=180, "), "{line}");
 }
 
 #[test]

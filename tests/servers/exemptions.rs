@@ -88,7 +88,7 @@ async fn observing_accepts_and_says_what_enforcing_would_do(set_up: SetUp) -> Te
         ("would", "defer"),
         ("reason", "first-contact"),
         ("mode", "observe"),
-        ("retry_after", "290"),
+        ("retry_after", "180"),
     ])?;
     assert_eq!((tempfail.decisions().len(), line.get("code")), (1, None));
     Ok(())

@@ -114,7 +114,7 @@ async fn stranger_waits_once(tempfail: &Tempfail, client: &Visit, address: &str)
     let outcome = client.send(&mail("a@src.example")).await?;
     let line = tempfail.last()?;
     line.must_say(&[("reason", "first-contact"), ("client_address", address), ("protocol", "milter")])?;
-    let words = "This host is new to us; its first message has to wait a little; come back in 5 minutes";
+    let words = "This host is new to us; its first message has to wait a little; come back in 3 minutes";
     assert_eq!(refusal(&outcome), format!("421 4.7.0 [{address}] {words} (first-contact {})", line["id"]));
     assert!(outcome.hung_up && outcome.refusal().is_some_and(|(stage, _)| stage == Stage::Rcpt), "{outcome}");
     tempfail.record(&line["id"])?;

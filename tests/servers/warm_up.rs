@@ -19,7 +19,7 @@ const TWO_MEGABYTES: &str = r#"
 pub(crate) fn tests(suite: Suite) -> Suite {
     each_set_up!(
         suite,
-        a_burst_is_deferred_after_thirty_messages_and_time_brings_them_back,
+        a_burst_is_deferred_after_sixty_messages_and_time_brings_them_back,
         the_next_day_carries_more,
         a_message_too_large_for_the_hour_is_deferred_by_its_declared_size,
     )
@@ -35,34 +35,34 @@ async fn admitted(client: &Visit, most: usize) -> Result<usize, crate::tempfail:
     Ok(most)
 }
 
-async fn a_burst_is_deferred_after_thirty_messages_and_time_brings_them_back(set_up: SetUp) -> TestResult {
+async fn a_burst_is_deferred_after_sixty_messages_and_time_brings_them_back(set_up: SetUp) -> TestResult {
     let tempfail = Tempfail::start(ENFORCE).await?;
     let postfix = set_up.postfix(&tempfail).await?;
     for (address, host) in [("198.51.100.1", "mail.corp.example"), ("2001:db8:1::1", "mx.corp6.example")] {
         let client = proper(postfix.address(), address, host)?;
-        assert_eq!(admitted(&client, 30).await?, 30, "a quota of 30 admits 30");
+        assert_eq!(admitted(&client, 60).await?, 60, "a quota of 60 admits 60");
         let outcome = client.send(&mail("news@corp.example")).await?;
         let decision = tempfail.last()?;
         decision.must_say(&[
             ("action", "defer"),
             ("reason", "rate-messages"),
             ("code", "421"),
-            ("limit", "30"),
+            ("limit", "60"),
             ("of", "messages an hour"),
-            ("retry_after", "120"),
+            ("retry_after", "60"),
             ("client_address", address),
         ])?;
         let id = &decision["id"];
         let said = format!(
-            "[{address}] Too much mail from this host: limit of 30 messages an hour reached; come back in \
-             2 minutes (rate-messages {id})"
+            "[{address}] Too much mail from this host: limit of 60 messages an hour reached; come back in \
+             60 seconds (rate-messages {id})"
         );
         assert_eq!(refusal(&outcome), set_up.heard(421, "good@dest.example", &said));
         assert!(outcome.hung_up && outcome.refusal().is_some_and(|(stage, _)| stage == Stage::Rcpt));
-        tempfail.pass(2 * MINUTE);
-        assert_eq!(admitted(&client, 5).await?, 1, "two minutes bring one message back");
+        tempfail.pass(MINUTE);
+        assert_eq!(admitted(&client, 5).await?, 1, "a minute brings one message back");
         tempfail.pass(60 * MINUTE);
-        assert_eq!(admitted(&client, 30).await?, 30, "an hour brings all of them back");
+        assert_eq!(admitted(&client, 60).await?, 60, "an hour brings all of them back");
     }
     Ok(())
 }
@@ -71,10 +71,10 @@ async fn the_next_day_carries_more(set_up: SetUp) -> TestResult {
     let tempfail = Tempfail::start(ENFORCE).await?;
     let postfix = set_up.postfix(&tempfail).await?;
     let client = proper(postfix.address(), "198.51.100.1", "mail.corp.example")?;
-    assert_eq!(admitted(&client, 40).await?, 30);
+    assert_eq!(admitted(&client, 70).await?, 60);
     tempfail.pass(DAY);
-    let second_day = admitted(&client, 60).await?;
-    assert_eq!(second_day, 60, "twice what came the day before");
+    let second_day = admitted(&client, 120).await?;
+    assert_eq!(second_day, 120, "twice what came the day before");
     Ok(())
 }
 
