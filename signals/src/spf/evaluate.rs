@@ -19,6 +19,8 @@ use std::pin::Pin;
 const MAX_LOOKUPS: u8 = 10;
 const MAX_VOID_LOOKUPS: u8 = 2;
 pub(super) const MAX_NAMES: usize = 10;
+/// Octets of the HELO name that macros see.
+const MAX_HELO: usize = 255;
 
 /// One check: what is asked, and what has been spent on it.
 pub(super) struct Evaluation<'a, D> {
@@ -59,7 +61,8 @@ impl<'a, D: Dns> Evaluation<'a, D> {
         Self {
             dns,
             client: query.client.to_canonical(),
-            helo: query.helo,
+            // No name is longer; a macro may split it hundreds of times.
+            helo: query.helo.get(..query.helo.floor_char_boundary(MAX_HELO)).unwrap_or_default(),
             local_part: if query.local_part.is_empty() { "postmaster" } else { query.local_part },
             identity: query.domain,
             lookups: 0,

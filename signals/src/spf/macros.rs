@@ -209,7 +209,7 @@ impl Piece<'_> {
     }
 }
 
-/// The pieces of a text from the left; ends with `None` in `Some` at the first that is none.
+/// The pieces of a text from the left, up to the first syntax error, which is a `None` among them.
 struct Pieces<'a>(&'a str);
 
 impl<'a> Iterator for Pieces<'a> {
