@@ -284,7 +284,7 @@ impl<'a, D: Dns> Evaluation<'a, D> {
     }
 
     /// Counts a term for which the DNS had nothing, so that it does not match. It is terms that section 4.6.4
-    /// counts: an `mx` whose ten hosts have no IPv6 address is one void lookup, not ten.
+    /// counts: an `mx` of which no host has an IPv6 address is one void lookup, and none if a single host has.
     pub(super) fn count_void_lookup(&mut self) -> Result<bool, SpfCause> {
         self.void_lookups += 1;
         if self.void_lookups > MAX_VOID_LOOKUPS { Err(SpfCause::VoidLookupLimit) } else { Ok(false) }
