@@ -259,3 +259,33 @@ fn kept_parts(digits: &str) -> Option<usize> {
     }
     digits.is_empty().then_some(usize::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Any macro string, any values: a name within bounds or none.
+        #[test]
+        fn expansions_are_names_or_nothing(
+            spec in "(%\\{[slodiphvSLODIPHV][0-9]{0,3}r?[-+/._,=]{0,3}\\}|%%|%_|%-|[!-~]{1,5}|\\.){1,40}(\\.test|%\\{d\\})",
+            text in "[!-~é.@-]{0,300}",
+            client in any::<u128>().prop_map(|bits| IpAddr::V6(bits.into())),
+        ) {
+            let values = Values {
+                client, helo: &text, local_part: &text, sender_domain: "a.test", domain: "b.test", validated_name: "c.test",
+            };
+            if let Some(domain) = DomainSpec::parse(&spec).and_then(|spec| spec.expand(&values)) {
+                prop_assert!(domain.text.len() <= MAX_NAME && domain.text.contains('.'));
+                prop_assert!(domain.name.iter().all(|label| (1..=63).contains(&label.len())));
+            }
+        }
+
+        #[test]
+        fn any_text_is_read_without_panic(text in "\\PC{0,60}|[%{}slodiphcrtv0-9.+-]{0,60}") {
+            let _ = DomainSpec::parse(&text);
+            let _ = is_macro_string(&text);
+        }
+    }
+}

@@ -5,7 +5,7 @@
 //!
 //! Invariant: only the DNS failing to answer is [`SpfResult::TempError`]; whatever is wrong with a record, a
 //! name or a limit says the same every time it is asked, so it never is. Nothing asks more than the limits of
-//! section 4.6.4 allow: ten terms, each of at most eleven questions.
+//! section 4.6.4 allow: ten terms, each of at most eleven questions, and the client's reverse names once.
 //!
 //! Known limits: explanations (section 6.2) are checked for syntax but never fetched, since no reply quotes
 //! them; records longer than [`MAX_RECORD`] octets or of more than [`MAX_TERMS`] terms are errors for good.

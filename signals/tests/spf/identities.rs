@@ -1,7 +1,7 @@
 //! Sections 2, 4.3 and 4.4: what is checked, and what is told of it.
 
 use super::{ask, outcome, zones};
-use SpfResult::{None as NoResult, Pass, PermError, TempError};
+use SpfResult::{Fail, None as NoResult, Pass, PermError, TempError};
 use signals::spf::{SpfCause, SpfResult, check, check_helo};
 
 #[tokio::test]
@@ -30,6 +30,8 @@ async fn sections_2_and_4_3_identities() {
         ("postmaster.mx.helo.test.test", "A", "127.0.0.2"),
     ]);
     assert_eq!(check_helo(&postmaster, client, "mx.helo.test").await.result, Pass);
+    assert_eq!(ask(&postmaster, "192.0.2.1", "@mx.helo.test").await.result, Pass);
+    assert_eq!(ask(&postmaster, "192.0.2.1", "boss@mx.helo.test").await.result, Fail);
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ async fn section_4_6_4_limits() {
     );
     assert_eq!(cause(&terms(2, "a:gone.test")).await, None);
     assert_eq!(cause(&terms(3, "a:gone.test")).await, Some(SpfCause::VoidLookupLimit));
+    assert_eq!(cause(&terms(3, "ptr:gone.test")).await, Some(SpfCause::VoidLookupLimit));
     assert_eq!(
         cause("v=spf1 exists:gone.test mx:gone.test a:six.test ?all").await,
         Some(SpfCause::VoidLookupLimit)
@@ -53,10 +54,13 @@ async fn section_4_6_4_names_of_one_answer() {
 #[tokio::test]
 async fn the_reverse_name_is_looked_up_once() {
     let record = "v=spf1 exists:%{p}.a1.test exists:%{p}.a2.test ptr:nobody.test ?all";
-    let outcome = outcome(record, "192.0.2.1").await;
+    let zones = zones(&[("email.sender.test", "TXT", record)]);
+    let outcome = ask(&zones, "192.0.2.1", SENDER).await;
     assert_eq!((outcome.result, outcome.lookups, outcome.void_lookups), (Neutral, 4, 2));
+    // The record, the reverse name, the addresses of its two names, and the names made of it.
+    assert_eq!(zones.asked(), 1 + 1 + 2 + 2);
     let at_limit = format!("v=spf1 {} exists:%{{p}}.a1.test ?all", "a:a1.test ".repeat(9));
-    assert_eq!(self::outcome(&at_limit, "192.0.2.1").await.cause, Some(SpfCause::LookupLimit));
+    assert_eq!(super::outcome(&at_limit, "192.0.2.1").await.cause, Some(SpfCause::LookupLimit));
 }
 
 /// What cannot be a name is not asked for, and is no fault of the DNS: a broken HELO or record must not defer

@@ -38,9 +38,25 @@ async fn section_7_macros() {
     expect_asked("%{p}.test", "six.test.test", "2001:db8::6").await;
     expect_asked("%{p}.test", "unknown.test", "203.0.113.1").await;
     expect_asked("%{p}.test", "unknown.test", "192.0.2.8").await;
+    expect_asked("%{p}", "good.host-names.test", "192.0.2.7").await;
     // Section 7.3: too long a name loses labels on the left.
     let longest = format!("{}x.test", "label678.".repeat(27));
     expect_asked(&format!("%{{d}}.{longest}"), &longest, "192.0.2.1").await;
+}
+
+/// Section 7.3: the domain itself is preferred, then a name below it, then any.
+#[tokio::test]
+async fn the_validated_name_nearest_to_the_domain_is_taken() {
+    let names = ["far.test", "below.email.sender.test", "email.sender.test"];
+    for (count, expected) in (1..).zip(names) {
+        let asked = format!("{expected}.p.test");
+        let mut records =
+            vec![("email.sender.test", "TXT", "v=spf1 exists:%{p}.p.test -all"), (&asked, "A", "127.0.0.2")];
+        for owner in &names[..count] {
+            records.extend([("99.2.0.192.in-addr.arpa", "PTR", *owner), (owner, "A", "192.0.2.99")]);
+        }
+        assert_eq!(ask(&zones(&records), "192.0.2.99", SENDER).await.result, Pass, "{expected}");
+    }
 }
 
 async fn expect_asked(spec: &str, asked: &str, client: &str) {

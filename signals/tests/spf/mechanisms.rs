@@ -105,6 +105,14 @@ async fn section_5_4_mx() {
     .await;
 }
 
+/// RFC 7505: the root stands for no host, so that there is nobody to ask for.
+#[tokio::test]
+async fn a_null_mx_is_not_looked_up() {
+    let zones = zones(&[("b.test", "TXT", "v=spf1 mx:nullmx.test ?all")]);
+    assert_eq!(ask(&zones, "192.0.2.1", "a@b.test").await.result, Neutral);
+    assert_eq!(zones.asked(), 2);
+}
+
 #[tokio::test]
 async fn section_5_5_ptr() {
     expect(&[
@@ -116,6 +124,7 @@ async fn section_5_5_ptr() {
         // A name that cannot be confirmed is skipped, and a reverse zone that does not answer matches nothing.
         ("v=spf1 ptr:host-names.test -all", "192.0.2.7", Pass),
         ("v=spf1 ptr:host-names.test -all", "192.0.2.8", Fail),
+        ("v=spf1 ptr:failing.test -all", "192.0.2.7", Fail),
         ("v=spf1 ptr -all", "192.0.2.1", Fail),
         ("v=spf1 ptr/24 -all", "192.0.2.1", PermError),
     ])
