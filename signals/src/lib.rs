@@ -2,4 +2,6 @@
 //! the message itself.
 #![forbid(unsafe_code)]
 
+mod breaker;
 pub mod dns;
+pub mod resolver;
