@@ -4,4 +4,10 @@
 
 mod breaker;
 pub mod dns;
+pub mod lists;
 pub mod resolver;
+pub mod reverse;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // assertions, in helpers too
+mod scripted;
+mod together;

@@ -22,6 +22,7 @@ pub use crate::breaker::BreakerOptions;
 pub use health::Health;
 pub use options::{ResolverError, ResolverOptions};
 pub use special::is_private;
+pub(crate) use special::is_unasked;
 
 use crate::breaker::Breaker;
 use crate::dns::{Answer, Dns, Failure, Found, Mx, Name};

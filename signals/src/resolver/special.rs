@@ -19,7 +19,7 @@ const NOWHERE: [&[u8]; 4] = [b"localhost", b"invalid", b"onion", b"alt"];
 const PRIVATE: [&[u8]; 4] = [b"local", b"internal", b"lan", b"localdomain"];
 
 /// Whether a question about `name` stays unasked.
-pub(super) fn is_unasked(name: &Name, private_zones: bool) -> bool {
+pub(crate) fn is_unasked(name: &Name, private_zones: bool) -> bool {
     let mut labels = name.iter().rev();
     let Some(top) = labels.next() else { return false };
     let is = |these: &[&[u8]]| these.iter().any(|label| label.eq_ignore_ascii_case(top));
