@@ -4,7 +4,6 @@
 //! nanoseconds a decision; what goes out is dropped behind it.
 
 use policy_core::answer::{DecisionId, Reply};
-use policy_core::findings::Findings;
 use policy_core::facts::Facts;
 use policy_core::policy::Mode;
 use policy_core::time::Timestamp;
@@ -78,6 +77,7 @@ impl Recent {
 mod tests {
     use super::*;
     use policy_core::facts::{Client, Envelope, FrontEnd, Message, SessionId, Stage};
+    use policy_core::findings::Findings;
     use policy_core::verdict::Reason;
 
     fn record(id: u64) -> Record {

@@ -100,8 +100,8 @@ pub(crate) struct View {
 pub(crate) struct Features {
     /// The numbers.
     pub(crate) numbers: [f32; NUMBERS],
-    /// Places in the table: of each trait, then of each pair, by [`pairs`].
-    pub(crate) places: ArrayVec<u16, PLACES>,
+    /// Places in the table: of each trait, then of each pair, by [`pairs`]; none where a trait is unknown.
+    pub(crate) places: ArrayVec<Option<u16>, PLACES>,
     /// What each trait counts there, and each pair.
     pub(crate) counts: [f32; 2],
     /// What is left out.
@@ -207,7 +207,10 @@ impl Features {
     pub(crate) fn table(&self) -> impl Iterator<Item = (usize, f32)> {
         let count = |n: usize| self.counts[usize::from(n >= SHOWN)];
         let counts = move |n: usize| if self.without.has_place(n) { 0.0 } else { count(n) };
-        self.places.iter().enumerate().map(move |(n, &place)| (usize::from(place), counts(n)))
+        let counted = move |(n, place): (usize, &Option<u16>)| {
+            place.map_or((0, 0.0), |place| (usize::from(place), counts(n)))
+        };
+        self.places.iter().enumerate().map(counted)
     }
 }
 
@@ -216,10 +219,10 @@ pub(crate) fn pairs() -> impl Iterator<Item = (usize, usize)> {
     (0..PAIRED).flat_map(|first| (first + 1..PAIRED).map(move |second| (first, second)))
 }
 
-fn places(traits: &TraitSet) -> ArrayVec<u16, PLACES> {
-    let values: ArrayVec<usize, SHOWN> = traits.iter().take(SHOWN).map(Trait::index).collect();
-    let alone = values.iter().map(|&value| place(value, value));
-    let pairs = pairs().map(|(first, second)| place(values[first], values[second]));
+fn places(traits: &TraitSet) -> ArrayVec<Option<u16>, PLACES> {
+    let values: ArrayVec<Option<usize>, SHOWN> = traits.iter().take(SHOWN).map(Trait::index).collect();
+    let alone = values.iter().map(|&value| Some(place(value?, value?)));
+    let pairs = pairs().map(|(first, second)| Some(place(values[first]?, values[second]?)));
     alone.chain(pairs).collect()
 }
 

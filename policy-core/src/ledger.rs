@@ -107,7 +107,7 @@ impl Ledger {
         let heard = if self.model.without().has(Part::TraitEvidence) { 0.0 } else { 1.0 };
         let scale = heard / self.trait_scale(now);
         traits.iter().map(move |value| {
-            let (good, bad) = self.traits[value.index()].read(scale);
+            let (good, bad) = value.index().map_or((0.0, 0.0), |place| self.traits[place].read(scale));
             (value, good, bad)
         })
     }
@@ -137,8 +137,7 @@ impl Ledger {
         self.model.learn(&self.features(identities, &readings, at), spam, influence);
         self.model.calibration.learn(said, spam);
         let weight = f64::from(influence) * self.trait_scale(at);
-        let known = identities.traits.iter().filter(|value| !value.is_unknown());
-        let traits = known.map(|value| &self.traits[value.index()]);
+        let traits = identities.traits.iter().filter_map(|value| Some(&self.traits[value.index()?]));
         traits.chain([&self.all]).for_each(|sums| add(if spam { &sums.bad } else { &sums.good }, weight));
     }
 

@@ -123,7 +123,7 @@ impl Model {
 
     /// Log-odds of a trait value against the share of spam, before this server has seen any.
     pub(crate) fn prior(&self, value: Trait) -> f32 {
-        self.shipped.odds[value.index()]
+        value.index().map_or(0.0, |place| self.shipped.odds[place])
     }
 
     /// What each number adds to the log-odds.

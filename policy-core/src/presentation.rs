@@ -116,6 +116,18 @@ aspects! {
     Hops: Hops::ALL.len(),
 }
 
+/// The value of an aspect that every client shows, where the DNS has not said.
+const UNKNOWN: u8 = u8::MAX;
+/// Aspects of the reverse name.
+const OF_REVERSE_NAME: [Aspect; 6] = [
+    Aspect::ReverseName,
+    Aspect::FirstLabel,
+    Aspect::HostLabels,
+    Aspect::HostTop,
+    Aspect::HostCross,
+    Aspect::LabelCross,
+];
+
 /// Aspects that every client shows by itself: the first ones. The others have to be looked up, or read from the
 /// message's text; their first value is *unknown*, and says nothing.
 pub(crate) const SHOWN: usize = Aspect::Listing as usize;
@@ -146,19 +158,22 @@ impl Trait {
     /// How many entries the trait table has.
     pub const COUNT: usize = STARTS[TraitSet::COUNT];
 
-    /// The entry's place in the table, below [`Trait::COUNT`].
-    pub const fn index(self) -> usize {
-        STARTS[self.aspect as usize] + self.value as usize
+    /// The entry's place in the table, below [`Trait::COUNT`]; `None` when it is unknown.
+    pub const fn index(self) -> Option<usize> {
+        if self.is_unknown() { None } else { Some(STARTS[self.aspect as usize] + self.value as usize) }
     }
 
     /// Whether it says nothing, since it is not known.
     pub const fn is_unknown(self) -> bool {
-        self.aspect as usize >= SHOWN && self.value == 0
+        self.value == UNKNOWN || self.aspect as usize >= SHOWN && self.value == 0
     }
 }
 
 impl fmt::Display for Trait {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.value == UNKNOWN {
+            return f.write_str("reverse name unknown");
+        }
         let n = usize::from(self.value);
         let pair = |first: &str, second: &str| format!("{first} and {second}");
         let top = if n == 0 { "no top-level domain" } else { "a top-level domain" };
@@ -286,6 +301,9 @@ impl TraitSet {
         put(Aspect::SizeCross, size * Signature::ALL.len() + signature as usize);
         put(Aspect::LabelCross, label as usize * Shape::ALL.len() + helo_shape as usize);
         found(&facts.findings, &mut put);
+        if facts.findings.reverse_name_failed && host.is_none() {
+            OF_REVERSE_NAME.into_iter().for_each(|aspect| put(aspect, UNKNOWN.into()));
+        }
         set
     }
 
@@ -296,7 +314,8 @@ impl TraitSet {
 
     /// The reverse name's class.
     pub fn reverse_name(&self) -> ReverseName {
-        ReverseName::ALL[usize::from(self.0[Aspect::ReverseName as usize])]
+        let value = usize::from(self.0[Aspect::ReverseName as usize]);
+        ReverseName::ALL.get(value).copied().unwrap_or_default()
     }
 
     /// Its entries.

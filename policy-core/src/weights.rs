@@ -90,7 +90,7 @@ impl Start {
         let mut all = [1.0f32; 2];
         for (traits, spam) in mail {
             all[usize::from(spam)] += 1.0;
-            traits.iter().take(SHOWN).for_each(|value| counts[value.index()][usize::from(spam)] += 1.0);
+            traits.iter().take(SHOWN).filter_map(Trait::index).for_each(|n| counts[n][usize::from(spam)] += 1.0);
         }
         let share = all[1] / (all[0] + all[1]);
         let odds = |[good, bad]: [f32; 2]| {

@@ -2,5 +2,13 @@
 //! the message itself.
 #![forbid(unsafe_code)]
 
+mod breaker;
 pub mod dns;
 pub mod spf;
+pub mod lists;
+pub mod resolver;
+pub mod reverse;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // assertions, in helpers too
+mod scripted;
+mod together;

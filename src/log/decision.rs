@@ -21,7 +21,6 @@
 use super::line::{Line, Value};
 use crate::recent::Record;
 use policy_core::answer::Reply;
-use policy_core::findings::Findings;
 use policy_core::facts::{Facts, FrontEnd, Stage};
 use policy_core::name::Sender;
 use policy_core::policy::Mode;
@@ -138,6 +137,7 @@ mod tests {
     use super::super::{Format, Stamp};
     use super::*;
     use policy_core::answer::{DecisionId, DeferCode, ReplyText};
+    use policy_core::findings::Findings;
     use policy_core::facts::{Client, Envelope, Message, SessionId};
     use policy_core::name::{DomainName, Mailbox};
     use policy_core::time::Timestamp;

@@ -39,8 +39,8 @@ fn every_trait_value_has_its_own_place_and_words() {
     });
     let all: Vec<Trait> = all.collect();
     assert_eq!(
-        all.iter().map(|value| value.index()).collect::<Vec<_>>(),
-        (0..Trait::COUNT).collect::<Vec<_>>()
+        all.iter().filter_map(|value| value.index()).collect::<Vec<_>>(),
+        (0..Trait::COUNT).filter(|n| !STARTS[SHOWN..].contains(n)).collect::<Vec<_>>()
     );
     assert!(all.iter().all(|value| !value.to_string().is_empty()));
 }

@@ -1,0 +1,265 @@
+//! The real [`Dns`]: asks the system's servers or named ones, keeps what they answer, and stops asking servers
+//! that do not.
+//!
+//! Whatever a caller does, a question once asked runs to its end as a task of its own, so that an answer that
+//! comes too late for one message is there for the next. Equal questions at the same time are one.
+//!
+//! Invariants: nothing waits longer than the servers' patience (two rounds of all tries); answers kept,
+//! questions under way and sockets are bounded; a failure is never an answer, and what is not known is never
+//! taken for nothing.
+//!
+//! Known limits: no validation of DNSSEC, no DNS cookies (hickory has none); a server's answer is believed as
+//! far as its letter case, port and id can tell. One breaker for all servers: hickory chooses among them.
+
+mod cache;
+mod health;
+mod options;
+mod question;
+mod special;
+mod upstream;
+
+pub use crate::breaker::BreakerOptions;
+pub use health::Health;
+pub use options::{ResolverError, ResolverOptions};
+pub use special::is_private;
+pub(crate) use special::is_unasked;
+
+use crate::breaker::Breaker;
+use crate::dns::{Answer, Dns, Failure, Found, Mx, Name};
+use cache::{Awaited, Cache, Entry, Known, Outcome};
+use health::{Counters, count};
+use hickory_resolver::proto::rr::RecordType;
+use question::{Question, Record};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, sleep, timeout};
+use upstream::{Reply, Upstream};
+
+/// The real resolver. Clones share everything.
+#[derive(Clone, Debug)]
+pub struct Resolver(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    options: ResolverOptions,
+    upstream: Upstream,
+    cache: Cache,
+    breaker: Breaker,
+    counters: Counters,
+    turns: Semaphore,
+    /// What was answered last: a question that a healthy server answers, to be asked again as a probe.
+    answered_last: Mutex<Question>,
+    runtime: Handle,
+}
+
+impl Resolver {
+    /// A resolver whose questions run in the current runtime.
+    pub fn new(options: ResolverOptions) -> Result<Self, ResolverError> {
+        let runtime = Handle::try_current().map_err(|_| ResolverError::NoRuntime)?;
+        Ok(Self(Arc::new(Inner {
+            upstream: Upstream::new(&options)?,
+            cache: Cache::new(options.cache, options.under_way),
+            breaker: Breaker::new(options.breaker),
+            counters: Counters::default(),
+            turns: Semaphore::new(options.concurrent.clamp(1, Semaphore::MAX_PERMITS)),
+            answered_last: Mutex::new(Question::new(&Name::root(), RecordType::NS)),
+            runtime,
+            options,
+        })))
+    }
+
+    /// How it is doing.
+    pub fn health(&self) -> Health {
+        let (kept, under_way) = self.0.cache.len();
+        let suspended_for = self.0.breaker.open_since().map(|since| since.elapsed());
+        Health { suspended_for, kept, under_way, ..self.0.counters.read() }
+    }
+
+    async fn find<T: Record>(&self, name: &Name) -> Answer<T> {
+        let entry = self.0.find(Question::new(name, T::KIND)).await?;
+        let records =
+            T::of(entry.outcome.as_ref().map_err(|&failure| failure)?).ok_or(Failure::ServerFailed)?;
+        Ok(Found { records: Arc::clone(records), age: entry.age(Instant::now()) })
+    }
+}
+
+impl Inner {
+    async fn find(self: &Arc<Self>, question: Question) -> Result<Entry, Failure> {
+        count(&self.counters.questions);
+        if special::is_unasked(&question.name, self.options.private_zones) {
+            count(&self.counters.private);
+            return Err(Failure::NoName);
+        }
+        let awaited = self.look_up(question)?;
+        match awaited {
+            Ok(entry) => Ok(entry),
+            // The sender goes without a word only if the task did not come to its end.
+            Err(mut awaited) => match awaited.wait_for(Option::is_some).await {
+                Ok(entry) => entry.clone().ok_or(Failure::ServerFailed),
+                Err(_) => Err(Failure::ServerFailed),
+            },
+        }
+    }
+
+    /// What is kept, or what to wait for.
+    fn look_up(self: &Arc<Self>, question: Question) -> Result<Result<Entry, Awaited>, Failure> {
+        let now = Instant::now();
+        if self.breaker.open_since().is_some() {
+            return self.look_up_suspended(&question, now).map(Ok);
+        }
+        match self.cache.look_up(&question, now) {
+            Known::Kept(entry) => {
+                count(&self.counters.hits);
+                Ok(Ok(entry))
+            }
+            Known::UnderWay(awaited) => {
+                count(&self.counters.merged);
+                Ok(Err(awaited))
+            }
+            Known::New(answer, awaited) => {
+                let asking = Asking { inner: Arc::clone(self), question: Some(question), answer };
+                self.runtime.spawn(asking.run());
+                Ok(Err(awaited))
+            }
+            Known::Crowded => {
+                count(&self.counters.not_asked);
+                Err(Failure::Suspended)
+            }
+        }
+    }
+
+    fn look_up_suspended(&self, question: &Question, now: Instant) -> Result<Entry, Failure> {
+        // A failure that is kept says less than that nothing is asked at all.
+        let is_answer = |entry: &Entry| entry.outcome.as_ref().err().is_none_or(|failure| failure.is_void());
+        let kept = self.cache.peek(question, now).filter(is_answer);
+        count(if kept.is_some() { &self.counters.hits } else { &self.counters.not_asked });
+        kept.ok_or(Failure::Suspended)
+    }
+
+    /// Asks the servers, when it is this question's turn.
+    async fn ask(&self, question: &Question) -> Reply {
+        match timeout(self.upstream.patience(), self.turns.acquire()).await {
+            Ok(Ok(_turn)) => {
+                count(&self.counters.sent);
+                self.upstream.ask(question).await
+            }
+            _ => Reply { outcome: Err(Failure::Suspended), ttl: None },
+        }
+    }
+
+    /// How long an answer is kept.
+    fn lives(&self, reply: &Reply) -> Duration {
+        let within = |(least, longest): (Duration, Duration)| match reply.ttl {
+            Some(ttl) => Duration::from_secs(ttl.into()).min(longest).max(least),
+            None => self.options.failure_ttl,
+        };
+        match reply.outcome {
+            Ok(_) => within(self.options.ttl),
+            Err(Failure::NoName | Failure::NoData) => within(self.options.negative_ttl),
+            Err(Failure::ServerFailed | Failure::TimedOut) => self.options.failure_ttl,
+            Err(Failure::Suspended) => Duration::ZERO,
+        }
+    }
+
+    /// Tells the breaker and the counters what a question came to.
+    fn note(self: &Arc<Self>, question: &Question, outcome: &Outcome) {
+        match outcome {
+            Ok(_) | Err(Failure::NoName | Failure::NoData) => {
+                *self.answered_last.lock().unwrap_or_else(PoisonError::into_inner) = question.clone();
+                self.succeeded();
+            }
+            Err(failure @ (Failure::ServerFailed | Failure::TimedOut)) => {
+                self.counters.failed(*failure);
+                if let Some(wait) = self.breaker.failed(Instant::now()) {
+                    self.suspend(*failure, wait);
+                }
+            }
+            Err(Failure::Suspended) => {}
+        }
+    }
+
+    fn succeeded(&self) {
+        if let Some(open) = self.breaker.succeeded(Instant::now()) {
+            let seconds = open.as_secs();
+            tracing::info!(seconds, "the DNS answers again: lookups are resumed");
+        }
+    }
+
+    fn suspend(self: &Arc<Self>, failure: Failure, wait: Duration) {
+        count(&self.counters.suspensions);
+        let failures = self.options.breaker.failures;
+        tracing::warn!(failures, last = %failure, "the DNS does not answer: lookups are suspended");
+        self.runtime.spawn(probe(Arc::downgrade(self), wait));
+    }
+}
+
+/// Asks again, ever more rarely, until there is an answer or nobody left to want one.
+async fn probe(inner: Weak<Inner>, mut wait: Duration) {
+    loop {
+        sleep(wait).await;
+        let Some(inner) = inner.upgrade() else { return };
+        let question = inner.answered_last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match inner.upstream.ask(&question).await.outcome {
+            Err(Failure::ServerFailed | Failure::TimedOut) => match inner.breaker.probe_failed() {
+                Some(longer) => wait = longer,
+                None => return,
+            },
+            _ => return inner.succeeded(),
+        }
+    }
+}
+
+/// A question under way. However its task ends, it is under way no more.
+struct Asking {
+    inner: Arc<Inner>,
+    /// Until it is answered.
+    question: Option<Question>,
+    answer: watch::Sender<Option<Entry>>,
+}
+
+impl Asking {
+    async fn run(mut self) {
+        let Some(question) = &self.question else { return };
+        let reply = self.inner.ask(question).await;
+        self.inner.note(question, &reply.outcome);
+        let lives = self.inner.lives(&reply);
+        let entry = Entry { outcome: reply.outcome, fetched: Instant::now(), lives };
+        if let Some(question) = self.question.take() {
+            self.inner.cache.answered(question, entry.clone());
+        }
+        self.answer.send_replace(Some(entry));
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        if let Some(question) = &self.question {
+            self.inner.cache.abandoned(question);
+        }
+    }
+}
+
+impl Dns for Resolver {
+    async fn a(&self, name: &Name) -> Answer<Ipv4Addr> {
+        self.find(name).await
+    }
+
+    async fn aaaa(&self, name: &Name) -> Answer<Ipv6Addr> {
+        self.find(name).await
+    }
+
+    async fn mx(&self, name: &Name) -> Answer<Mx> {
+        self.find(name).await
+    }
+
+    async fn ptr(&self, address: IpAddr) -> Answer<Name> {
+        self.find(&Name::from(address.to_canonical())).await
+    }
+
+    async fn txt(&self, name: &Name) -> Answer<Box<[u8]>> {
+        self.find(name).await
+    }
+}
