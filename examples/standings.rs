@@ -2,10 +2,10 @@
 //! mail three are ham from well kept servers and one is from a bot, mostly; now and then a well kept server
 //! sends spam, and a machine in an access network sends ham.
 
-use policy_core::findings::Findings;
 use policy_core::facts::{
     Client, Envelope, Facts, FrontEnd, Message, SessionId, Stage, TransactionId, VerifiedBy, VerifiedDomain,
 };
+use policy_core::findings::Findings;
 use policy_core::name::{DomainName, Mailbox, Sender};
 use policy_core::outcome::Outcome;
 use policy_core::policy::Policy;

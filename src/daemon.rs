@@ -292,8 +292,8 @@ fn needs_restart(started: &Config, new: &Config) -> Vec<&'static str> {
 mod tests {
     use super::*;
     use policy_core::engine::Engine as _;
+    use policy_core::facts::{Client, Envelope, Facts, FrontEnd, Message, SessionId, Stage};
     use policy_core::findings::Findings;
-use policy_core::facts::{Client, Envelope, Facts, FrontEnd, Message, SessionId, Stage};
     use policy_core::name::Mailbox;
     use policy_core::time::Timestamp;
 

@@ -1,8 +1,8 @@
 use super::*;
 use crate::log::Format;
 use policy_core::engine::{Engine as _, Event};
-use policy_core::findings::Findings;
 use policy_core::facts::{Client, Envelope, FrontEnd, Message, SessionId, Stage, TransactionId};
+use policy_core::findings::Findings;
 use policy_core::name::{DomainName, Mailbox, Sender};
 use policy_core::policy::Waits;
 use std::sync::Mutex;

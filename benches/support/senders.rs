@@ -3,10 +3,10 @@
 //! Eight share a /24. Every other one says HELO with a name of another domain than its reverse name, and of
 //! each of these halves one half has its sender domain verified. So a message has five to eight identities.
 
-use policy_core::findings::Findings;
 use policy_core::facts::{
     Client, Envelope, Facts, FrontEnd, Message, SessionId, Stage, TransactionId, VerifiedBy, VerifiedDomain,
 };
+use policy_core::findings::Findings;
 use policy_core::name::{DomainName, Mailbox, Sender};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 

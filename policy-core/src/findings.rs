@@ -104,112 +104,130 @@ trait_values! {
     Subject {
         /// The message has not been read.
         Unknown => "subject unknown",
-        /// No such field.
+        /// No Subject field.
         Absent => "no subject",
-        /// An empty one.
+        /// Nothing in it that can be read.
         Empty => "an empty subject",
-        /// Capitals only.
-        Capitals => "a subject in capitals",
+        /// Six letters or more, and every one that has a case is a capital.
+        AllCapitals => "a subject in capitals",
         /// Anything else.
         Plain => "an unremarkable subject",
     }
 }
 
 trait_values! {
-    /// Links in the part of the body that was read.
+    /// Links in the texts of the message's first part.
     Links {
         /// The message has not been read.
         Unknown => "links unknown",
         /// None.
-        None => "no links",
+        None => "no link",
         /// One.
         One => "one link",
-        /// Two to nine.
-        Few => "a few links",
-        /// Ten or more.
-        Many => "many links",
+        /// Two to five.
+        Few => "two to five links",
+        /// Six or more.
+        Many => "more than five links",
     }
 }
 
 trait_values! {
-    /// Attachments.
+    /// Attachments that begin in the message's first part.
     Attachments {
         /// The message has not been read.
         Unknown => "attachments unknown",
         /// None.
         None => "no attachment",
-        /// Some, and none that looks like a program.
-        Some => "an attachment",
-        /// One that is named like a program.
-        Program => "an attachment named like a program",
+        /// One.
+        One => "one attachment",
+        /// Two or more.
+        Several => "several attachments",
+        /// At least one that a mail reader's system may run when it is opened, by name or type.
+        Executable => "an attachment that can be run",
     }
 }
 
 trait_values! {
-    /// Text against markup.
-    Markup {
+    /// What the message's text is made of.
+    TextToMarkup {
         /// The message has not been read.
-        Unknown => "markup unknown",
-        /// No text at all.
-        NoText => "no text",
-        /// Plain text only.
-        TextOnly => "plain text only",
-        /// Plain text and markup, or markup with much text.
-        Balanced => "text and markup",
-        /// Markup without a plain part.
-        MarkupOnly => "markup without plain text",
-        /// Markup with hardly any text in it.
-        HardlyText => "markup with hardly any text",
+        Unknown => "text unknown",
+        /// No text to read.
+        NoBody => "no text",
+        /// Plain text alone.
+        TextOnly => "plain text alone",
+        /// Markup with plain text beside it.
+        Balanced => "markup with plain text beside it",
+        /// Markup alone.
+        MarkupOnly => "markup alone",
+        /// Hardly a word beside the links.
+        MostlyLinks => "hardly a word beside the links",
     }
 }
 
 trait_values! {
-    /// Header fields that a message of its sort should have.
-    Fields {
+    /// The two fields that RFC 5322 section 3.6 and every mail program's habit put into a message.
+    Missing {
         /// The message has not been read.
         Unknown => "header fields unknown",
-        /// All there.
-        Whole => "all usual header fields",
-        /// Bulk mail without List-Unsubscribe.
-        NoUnsubscribe => "bulk mail without List-Unsubscribe",
-        /// No Message-ID.
-        NoMessageId => "no Message-ID",
-        /// No Date.
-        NoDate => "no Date",
-        /// Neither.
-        Neither => "neither Date nor Message-ID",
+        /// Neither is missing.
+        Nothing => "a date and a message id",
+        /// No Date, which must be there.
+        Date => "no date",
+        /// No Message-ID, which should be there.
+        MessageId => "no message id",
+        /// Neither is there.
+        Both => "neither date nor message id",
     }
 }
 
 trait_values! {
-    /// The author's domain against the envelope's.
+    /// Whether bulk mail can be unsubscribed from (RFC 2369, RFC 8058).
+    Unsubscribe {
+        /// The message has not been read.
+        Unknown => "bulk or not unknown",
+        /// Not bulk mail, as far as it says.
+        NotBulk => "not bulk mail",
+        /// Bulk mail with List-Unsubscribe.
+        Offered => "bulk mail with an unsubscribe link",
+        /// Bulk mail without.
+        Missing => "bulk mail without an unsubscribe link",
+    }
+}
+
+trait_values! {
+    /// The From field against the envelope sender, by organisational domain.
     FromFit {
         /// The message has not been read.
         Unknown => "author unknown",
-        /// No From, or none that can be read.
-        Absent => "no readable author",
-        /// Several authors.
-        Several => "several authors",
-        /// Of the envelope sender's organisational domain, or the envelope sender is null.
-        Same => "an author of the sender's domain",
-        /// Of another.
-        Other => "an author of another domain than the sender's",
+        /// No From, or no address in it.
+        Absent => "no readable From",
+        /// Addresses of several domains.
+        Several => "a From of several domains",
+        /// The envelope sender is null, or has no domain.
+        NoSender => "a From without an envelope sender's domain",
+        /// The same domain.
+        Same => "a From of the envelope sender's domain",
+        /// Another domain.
+        Other => "a From of another domain than the envelope sender's",
     }
 }
 
 trait_values! {
-    /// Received fields that the message came with.
+    /// Received fields above the message's own.
     Hops {
         /// The message has not been read.
         Unknown => "hops unknown",
-        /// None: it was made by the client itself.
-        None => "no hop before the client",
-        /// One or two.
-        Few => "one or two hops",
-        /// Three to six.
-        Some => "three to six hops",
-        /// More.
-        Many => "many hops",
+        /// None: handed over by its writer.
+        None => "no hop before",
+        /// One.
+        One => "one hop before",
+        /// Two or three.
+        Few => "two or three hops before",
+        /// Four to eight.
+        Several => "four to eight hops before",
+        /// Nine or more.
+        Many => "more than eight hops before",
     }
 }
 
@@ -272,7 +290,7 @@ pub struct Findings {
 }
 
 /// What a message looks like.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Content {
     /// The subject.
     pub subject: Subject,
@@ -280,12 +298,14 @@ pub struct Content {
     pub links: Links,
     /// Attachments.
     pub attachments: Attachments,
-    /// Text against markup.
-    pub markup: Markup,
-    /// Header fields.
-    pub fields: Fields,
-    /// The author against the envelope.
-    pub from: FromFit,
-    /// Hops.
+    /// What the text is made of.
+    pub text_to_markup: TextToMarkup,
+    /// Fields that are missing.
+    pub missing: Missing,
+    /// Whether bulk mail can be unsubscribed from.
+    pub unsubscribe: Unsubscribe,
+    /// How the From field fits the envelope.
+    pub from_fit: FromFit,
+    /// Hops before this one.
     pub hops: Hops,
 }

@@ -1,7 +1,7 @@
 //! Facts for the tests of this crate.
 
-use crate::findings::Findings;
 use crate::facts::{Client, Envelope, Facts, FrontEnd, Message, SessionId, Stage, TransactionId};
+use crate::findings::Findings;
 use crate::name::{DomainName, Mailbox, Sender};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};

@@ -10,7 +10,8 @@ pub use values::{FirstLabel, HeloName, ReverseName, SenderFit, Shape, Signature,
 
 use crate::facts::{Facts, Stage};
 use crate::findings::{
-    Attachments, Dkim, Dmarc, Fields, Findings, FromFit, HeloAddress, Hops, Links, Listing, Markup, Operator, Spf, Subject,
+    Attachments, Dkim, Dmarc, Findings, FromFit, HeloAddress, Hops, Links, Listing, Missing, Operator, Spf,
+    Subject, TextToMarkup, Unsubscribe,
 };
 use crate::name::{DomainName, Sender};
 use crate::names::{Name, Names};
@@ -106,10 +107,12 @@ aspects! {
     Links: Links::ALL.len(),
     /// See [`Attachments`].
     Attachments: Attachments::ALL.len(),
-    /// See [`Markup`].
-    Markup: Markup::ALL.len(),
-    /// See [`Fields`].
-    Fields: Fields::ALL.len(),
+    /// See [`TextToMarkup`].
+    TextToMarkup: TextToMarkup::ALL.len(),
+    /// See [`Missing`].
+    Missing: Missing::ALL.len(),
+    /// See [`Unsubscribe`].
+    Unsubscribe: Unsubscribe::ALL.len(),
     /// See [`FromFit`].
     FromFit: FromFit::ALL.len(),
     /// See [`Hops`].
@@ -223,8 +226,9 @@ impl fmt::Display for Trait {
             Aspect::Subject => f.write_str(Subject::ALL[n].words()),
             Aspect::Links => f.write_str(Links::ALL[n].words()),
             Aspect::Attachments => f.write_str(Attachments::ALL[n].words()),
-            Aspect::Markup => f.write_str(Markup::ALL[n].words()),
-            Aspect::Fields => f.write_str(Fields::ALL[n].words()),
+            Aspect::TextToMarkup => f.write_str(TextToMarkup::ALL[n].words()),
+            Aspect::Missing => f.write_str(Missing::ALL[n].words()),
+            Aspect::Unsubscribe => f.write_str(Unsubscribe::ALL[n].words()),
             Aspect::FromFit => f.write_str(FromFit::ALL[n].words()),
             Aspect::Hops => f.write_str(Hops::ALL[n].words()),
         }
@@ -331,13 +335,15 @@ fn found(findings: &Findings, put: &mut impl FnMut(Aspect, usize)) {
     put(Aspect::Dkim, findings.dkim as usize);
     put(Aspect::Dmarc, findings.dmarc as usize);
     put(Aspect::Country, findings.operator.as_ref().map_or(0, Operator::country_value));
-    put(Aspect::Subject, findings.content.subject as usize);
-    put(Aspect::Links, findings.content.links as usize);
-    put(Aspect::Attachments, findings.content.attachments as usize);
-    put(Aspect::Markup, findings.content.markup as usize);
-    put(Aspect::Fields, findings.content.fields as usize);
-    put(Aspect::FromFit, findings.content.from as usize);
-    put(Aspect::Hops, findings.content.hops as usize);
+    let content = &findings.content;
+    put(Aspect::Subject, content.subject as usize);
+    put(Aspect::Links, content.links as usize);
+    put(Aspect::Attachments, content.attachments as usize);
+    put(Aspect::TextToMarkup, content.text_to_markup as usize);
+    put(Aspect::Missing, content.missing as usize);
+    put(Aspect::Unsubscribe, content.unsubscribe as usize);
+    put(Aspect::FromFit, content.from_fit as usize);
+    put(Aspect::Hops, content.hops as usize);
 }
 
 fn reverse_name(facts: &Facts, host: Option<Name<'_>>) -> ReverseName {

@@ -3,8 +3,8 @@
 //! The tables are fitted on recorded mail and printed by `tempfail fit`. They hold weights of features and
 //! log-odds of classes; no address, name or domain is in them.
 
-mod part;
 mod found;
+mod part;
 #[rustfmt::skip]
 mod shipped;
 
@@ -90,7 +90,11 @@ impl Start {
         let mut all = [1.0f32; 2];
         for (traits, spam) in mail {
             all[usize::from(spam)] += 1.0;
-            traits.iter().take(SHOWN).filter_map(Trait::index).for_each(|n| counts[n][usize::from(spam)] += 1.0);
+            traits
+                .iter()
+                .take(SHOWN)
+                .filter_map(Trait::index)
+                .for_each(|n| counts[n][usize::from(spam)] += 1.0);
         }
         let share = all[1] / (all[0] + all[1]);
         let odds = |[good, bad]: [f32; 2]| {

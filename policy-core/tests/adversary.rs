@@ -3,8 +3,8 @@
 
 use policy_core::answer::Reply;
 use policy_core::engine::{Event, FilterVerdict, Report};
-use policy_core::findings::Findings;
 use policy_core::facts::{Client, Envelope, Facts, FrontEnd, Message, SessionId, Stage, TransactionId};
+use policy_core::findings::Findings;
 use policy_core::name::{DomainName, Mailbox, Sender};
 use policy_core::policy::{Gateways, Mode, Policy, Waits};
 use policy_core::quota::Limits;

@@ -3,9 +3,9 @@
 
 use policy_core::answer::{DeferCode, Reply};
 use policy_core::engine::{Event, FilterVerdict, Refusal, Report};
-use policy_core::findings::Findings;
 use policy_core::facts::{Client, Envelope, Facts, FrontEnd, Message, SessionId, Stage, TransactionId};
 use policy_core::facts::{VerifiedBy, VerifiedDomain};
+use policy_core::findings::Findings;
 use policy_core::name::{DomainName, Mailbox, Sender};
 use policy_core::policy::{Gateways, Mode, Policy, Recipients};
 use policy_core::standing::Word;

@@ -8,8 +8,8 @@
 
 use crate::wire::{Attribute, Request};
 use compact_str::CompactString;
-use policy_core::findings::Findings;
 use policy_core::facts::{Client, Envelope, Facts, FrontEnd, Message, SessionId, Stage, TransactionId};
+use policy_core::findings::Findings;
 use policy_core::name::{DomainName, Mailbox, Sender};
 use std::hash::{DefaultHasher, Hasher};
 use std::net::{IpAddr, SocketAddr};

@@ -4,11 +4,11 @@
 
 mod breaker;
 pub mod dns;
-pub mod spf;
 pub mod lists;
 pub mod resolver;
 pub mod reverse;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)] // assertions, in helpers too
 mod scripted;
+pub mod spf;
 mod together;

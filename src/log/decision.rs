@@ -137,8 +137,8 @@ mod tests {
     use super::super::{Format, Stamp};
     use super::*;
     use policy_core::answer::{DecisionId, DeferCode, ReplyText};
-    use policy_core::findings::Findings;
     use policy_core::facts::{Client, Envelope, Message, SessionId};
+    use policy_core::findings::Findings;
     use policy_core::name::{DomainName, Mailbox};
     use policy_core::time::Timestamp;
     use policy_core::verdict::Action;

@@ -10,10 +10,10 @@
 use super::ids::{Ids, Note};
 use super::lines::{End, Lines, RecordingError};
 use compact_str::CompactString;
-use policy_core::findings::Findings;
 use policy_core::facts::{
     Client, Envelope, Facts, FrontEnd, Message, SessionId, Stage, TransactionId, VerifiedDomain,
 };
+use policy_core::findings::Findings;
 use policy_core::name::{DomainName, Mailbox, Sender};
 use policy_core::time::Timestamp;
 use std::net::IpAddr;

@@ -139,8 +139,9 @@ impl Part {
             Aspect::Subject
             | Aspect::Links
             | Aspect::Attachments
-            | Aspect::Markup
-            | Aspect::Fields
+            | Aspect::TextToMarkup
+            | Aspect::Missing
+            | Aspect::Unsubscribe
             | Aspect::FromFit
             | Aspect::Hops => Self::Content,
         }
