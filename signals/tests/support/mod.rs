@@ -149,24 +149,24 @@ impl TestServer {
         self.shared.held.send_replace(held);
     }
 
-    /// Options of a resolver that asks this server, and is quick to give up.
+    /// Options of a resolver that asks this server and nearly never gives up.
     pub(crate) fn options(&self) -> ResolverOptions {
-        quick(self.address)
+        ResolverOptions { timeout: DEADLINE, retries: 0, ..hurried(self.address) }
+    }
+
+    /// Options of one that soon gives up.
+    pub(crate) fn hurried(&self) -> ResolverOptions {
+        hurried(self.address)
     }
 
     pub(crate) fn resolver(&self) -> Resolver {
         Resolver::new(self.options()).unwrap()
     }
-
-    /// A resolver that waits for as long as a test may take.
-    pub(crate) fn patient(&self) -> Resolver {
-        Resolver::new(ResolverOptions { timeout: DEADLINE, retries: 0, ..self.options() }).unwrap()
-    }
 }
 
-pub(crate) fn quick(server: SocketAddr) -> ResolverOptions {
+pub(crate) fn hurried(server: SocketAddr) -> ResolverOptions {
     ResolverOptions {
-        timeout: Duration::from_millis(100),
+        timeout: Duration::from_millis(200),
         breaker: BreakerOptions { failures: 0, ..BreakerOptions::default() },
         ..ResolverOptions::named([server])
     }

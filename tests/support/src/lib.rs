@@ -3,6 +3,7 @@
 //! - [`Postfix`] and [`Sendmail`] start a private server on loopback, under a fresh directory, from
 //!   configuration lines taken as an operator would paste them. Nothing of the system's own mail
 //!   set-up is read or touched, and nothing is left behind, however the test ends.
+//! - [`Rbldnsd`] is a DNS server for lists, as private.
 //! - [`smtp`] is the client on the other side: one command at a time, or a whole visit whose
 //!   [`smtp::Outcome`] tells which stage got which reply and who hung up.
 //! - [`Suite`] runs the tests that need such servers. Where a server is missing it names the tests it
@@ -10,7 +11,7 @@
 //!
 //! Invariant: no wait is without a deadline, and none is a bare sleep: each waits for an event.
 //!
-//! Known limits: Linux, root and Debian's packages only, since both servers start as root.
+//! Known limits: Linux, root and Debian's packages only, since both mail servers start as root.
 
 mod command;
 mod diagnostics;
@@ -20,6 +21,7 @@ mod log;
 mod need;
 mod ports;
 mod postfix;
+mod rbldnsd;
 mod sendmail;
 pub mod smtp;
 mod suite;
@@ -28,5 +30,6 @@ pub use error::Error;
 pub use log::Log;
 pub use need::{Need, traces};
 pub use postfix::{Postfix, PostfixBuilder};
+pub use rbldnsd::Rbldnsd;
 pub use sendmail::{Sendmail, SendmailBuilder};
 pub use suite::{Suite, TestResult};

@@ -1,6 +1,6 @@
 //! What a test needs of the machine, and what to say where it is missing.
 
-use crate::{ports, postfix, sendmail};
+use crate::{ports, postfix, rbldnsd, sendmail};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
@@ -12,6 +12,8 @@ pub enum Need {
     Postfix,
     /// Sendmail, unpacked from Debian's packages, and root to start it.
     Sendmail,
+    /// rbldnsd, unpacked from Debian's package.
+    Rbldnsd,
     /// The address ::1 on the loopback interface.
     Ipv6Loopback,
     /// A directory with recordings of real mail, named by `TEMPFAIL_TRACES`. They are not part of the
@@ -27,6 +29,7 @@ impl Need {
             Self::Sendmail => {
                 not_root("Sendmail").or_else(|| unless_found("Sendmail", sendmail::is_unpacked()))
             }
+            Self::Rbldnsd => unless_found("rbldnsd", rbldnsd::is_unpacked()),
             Self::Ipv6Loopback => {
                 (!ports::has_ipv6_loopback()).then(|| "this machine has no address ::1".to_owned())
             }
