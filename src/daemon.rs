@@ -10,6 +10,8 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::log::Log;
+use crate::lookups::Lookups;
+use crate::config;
 use crate::sockets::{self, BindError, Bound, Listener, SocketFile};
 use policy_core::State;
 use std::future::Future;
@@ -102,6 +104,7 @@ impl Daemon {
             started: config,
             engine,
         };
+        daemon.look_up_with(daemon.started.lookups.clone());
         policy.into_iter().for_each(|bound| daemon.serve_policy(bound));
         milter.into_iter().for_each(|bound| daemon.serve_milter(bound));
         Ok(daemon)
@@ -140,8 +143,29 @@ impl Daemon {
         // The engine's deadline stays, so the milter's does.
         Arc::make_mut(&mut options).limits.answer = self.started.milter.options.limits.answer;
         self.milter_options.send_replace(options);
+        self.look_up_with(config.lookups);
         self.engine.replace(config.policy);
         left
+    }
+
+    /// Puts other lookups in force, unless they are the same. Where they cannot be used, those before stay, or
+    /// none: mail is judged without them, and the log says so.
+    fn look_up_with(&self, config: Option<config::Lookups>) {
+        let now = self.engine.lookups();
+        // The engine's deadline stays, so lookups get no more of it.
+        let most = self.started.answer_within.saturating_sub(config::FOR_THE_REST);
+        let config = config.map(|mut config| {
+            config.gather.within = config.gather.within.min(most);
+            config
+        });
+        if config.as_ref() == now.as_deref().map(Lookups::config) {
+            return;
+        }
+        match config.map(Lookups::start).transpose() {
+            Ok(lookups) => self.engine.look_up_with(lookups),
+            Err(error) if now.is_some() => error!(%error, "lookups not changed"),
+            Err(error) => error!(%error, "nothing is looked up"),
+        }
     }
 
     /// Resolves if a server ends by itself, which none should.

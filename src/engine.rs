@@ -1,5 +1,8 @@
 //! The engine that both front ends ask: the core, a clock, the policy in force, a deadline and a log.
 //!
+//! What can be looked up is looked up first, for as long as that may take; what is exempt, or not judged yet,
+//! waits for nothing.
+//!
 //! Invariant: every question gets an answer within `answer_within`. When the core takes longer, fails, or
 //! cannot be asked at all, the mail is let in with the reason `failsafe`, and an error is logged: mail comes
 //! before judgement.
@@ -12,10 +15,11 @@ use crate::deadline::{Deadline, Failure};
 use crate::log::{self, Log};
 use crate::recent::{Recent, Record};
 use crate::stats::{Counters, Stats};
-use arc_swap::ArcSwap;
+use crate::lookups::Lookups;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use policy_core::answer::{Answer, DecisionId, Reply};
 use policy_core::engine::Report;
-use policy_core::facts::Facts;
+use policy_core::facts::{Facts, Stage};
 use policy_core::policy::{Mode, Policy};
 use policy_core::time::Timestamp;
 use policy_core::verdict::{Reason, Verdict};
@@ -24,6 +28,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tokio::time::Instant;
 use tracing::{Level, error};
 
 /// The call that decides. Tests put another in its place.
@@ -36,6 +41,7 @@ struct Inner {
     clock: Clock,
     log: Log,
     deadline: Deadline,
+    lookups: ArcSwapOption<Lookups>,
     recent: Recent,
     counters: Counters,
     core: Box<Core>,
@@ -78,6 +84,7 @@ impl Engine {
             clock,
             log,
             deadline: Deadline::new(),
+            lookups: ArcSwapOption::empty(),
             recent: Recent::default(),
             counters: Counters::default(),
             core,
@@ -105,6 +112,16 @@ impl Engine {
         self.0.counters.reloads.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// From now on these look up what they can; without any, nothing is.
+    pub fn look_up_with(&self, lookups: Option<Lookups>) {
+        self.0.lookups.store(lookups.map(Arc::new));
+    }
+
+    /// What looks up.
+    pub fn lookups(&self) -> Option<Arc<Lookups>> {
+        self.0.lookups.load_full()
+    }
+
     /// The decision of this id, if it is one of the latest ten thousand.
     pub fn recent(&self, id: DecisionId) -> Option<Record> {
         self.0.recent.find(id)
@@ -125,10 +142,31 @@ impl Engine {
         self.0.deadline.is_stuck()
     }
 
-    async fn judge(&self, policy: Arc<Policy>, facts: &Arc<Facts>, now: Timestamp) -> Decision {
+    /// Writes into the facts what can be looked up about them. Afterwards the message's octets are let go.
+    async fn look_up(&self, policy: &Policy, facts: &mut Facts) {
+        if let Some(lookups) = self.0.lookups.load_full()
+            && policy.mode != Mode::Off
+            && policy.exempt.exempt(facts).is_none()
+        {
+            if facts.stage >= policy.reply_from {
+                lookups.gather(facts).await;
+            } else if facts.stage >= Stage::Helo {
+                lookups.begin(facts);
+            }
+        }
+        facts.message.raw = None;
+    }
+
+    async fn judge(
+        &self,
+        policy: Arc<Policy>,
+        facts: &Arc<Facts>,
+        now: Timestamp,
+        within: Duration,
+    ) -> Decision {
         let (inner, asked) = (Arc::clone(&self.0), Arc::clone(facts));
         let compute = move || (inner.core)(&policy, &inner.state, &asked, now);
-        match self.0.deadline.run(self.0.answer_within, compute).await {
+        match self.0.deadline.run(within, compute).await {
             Ok(decision) => decision,
             Err(failure) => self.failsafe(facts, failure),
         }
@@ -159,10 +197,12 @@ impl Engine {
 }
 
 impl policy_core::engine::Engine for Engine {
-    async fn decide(&self, facts: Facts) -> Answer {
-        let (facts, policy, now) = (Arc::new(facts), self.policy(), self.0.clock.now());
-        let mode = policy.mode;
-        let decision = self.judge(policy, &facts, now).await;
+    async fn decide(&self, mut facts: Facts) -> Answer {
+        let (policy, begun) = (self.policy(), Instant::now());
+        self.look_up(&policy, &mut facts).await;
+        let within = self.0.answer_within.saturating_sub(begun.elapsed());
+        let (facts, now, mode) = (Arc::new(facts), self.0.clock.now(), policy.mode);
+        let decision = self.judge(policy, &facts, now, within).await;
         let answer = Answer { id: decision.verdict.id, reply: decision.reply.clone() };
         self.book(decision, facts, mode, now);
         answer

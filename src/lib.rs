@@ -23,6 +23,7 @@ pub mod demo;
 mod descriptors;
 pub mod engine;
 pub mod log;
+pub mod lookups;
 mod notify;
 pub mod recent;
 pub mod replay;

@@ -262,8 +262,8 @@ pub struct Note {
     pub value: CompactString,
     /// Where it came from: a zone, a record, the mail server, the message.
     pub source: CompactString,
-    /// How old the answer was.
-    pub age: Duration,
+    /// How old the answer was, where it was looked up.
+    pub age: Option<Duration>,
 }
 
 /// All that was found.

@@ -11,10 +11,14 @@
 
 mod diagnostic;
 mod filter;
+mod lookups;
 mod reader;
 mod sections;
 mod units;
 mod values;
+
+pub(crate) use lookups::FOR_THE_REST;
+pub use lookups::Lookups;
 
 pub use diagnostic::{ConfigError, Diagnostic, Severity};
 
@@ -115,6 +119,8 @@ pub struct Config {
     pub milter: MilterService,
     /// The most memory that the state takes, in octets.
     pub memory: usize,
+    /// What is looked up; nothing when `None`.
+    pub lookups: Option<Lookups>,
     /// The log.
     pub log: LogOptions,
     /// How long sessions in progress have to end by themselves at shutdown.
@@ -138,6 +144,7 @@ impl Default for Config {
                 options: Arc::default(),
             },
             memory: MEMORY,
+            lookups: Some(Lookups::default()),
             log: LogOptions { format: Format::Text, level: LevelFilter::INFO },
             grace: GRACE,
         };

@@ -2,7 +2,7 @@
 
 use super::reader::{Fault, Section, Value};
 use super::values::{self, ListedClient};
-use super::{Config, Group, LogOptions, MilterService, PolicyService, SocketAccess, filter, units};
+use super::{Config, Group, LogOptions, MilterService, PolicyService, SocketAccess, filter, lookups, units};
 use crate::address::Address;
 use crate::log::Format;
 use compact_str::CompactString;
@@ -51,6 +51,7 @@ pub(super) fn document(mut top: Section<'_>) -> Config {
     gateways(&mut top, &mut policy.gateways);
     waits(&mut top, &mut policy.waits);
     limits(top.section("limits"), &mut policy.limits);
+    config.lookups = lookups::sections(&mut top, config.answer_within);
     filter::section(top.section("filter"), Arc::make_mut(&mut config.milter.options));
     log(top.section("log"), &mut config.log);
     shutdown(top.section("shutdown"), &mut config.grace);

@@ -123,6 +123,30 @@ pub struct ListHealth {
     pub failed: u64,
 }
 
+/// Whether lists can be used as they are configured.
+///
+/// # Errors
+///
+/// What is wrong with the first that cannot.
+pub fn validate(options: &[ListOptions]) -> Result<(), ListError> {
+    made(options.to_vec(), WatchOptions::default()).map(drop)
+}
+
+fn made(options: Vec<ListOptions>, watch: WatchOptions) -> Result<Vec<Arc<List>>, ListError> {
+    if options.len() > MAX_LISTS {
+        return Err(ListError::TooMany(options.len()));
+    }
+    let mut lists: Vec<Arc<List>> = Vec::with_capacity(options.len());
+    for options in options {
+        let list = List::new(options, watch)?;
+        if lists.iter().any(|other| other.zone == list.zone) {
+            return Err(ListError::Twice(list.options.zone));
+        }
+        lists.push(Arc::new(list));
+    }
+    Ok(lists)
+}
+
 /// The lists in use. Clones share everything; with the last of them the watching ends.
 #[derive(Clone, Debug)]
 pub struct Lists<D> {
@@ -142,17 +166,7 @@ struct List {
 impl<D: Dns> Lists<D> {
     /// Lists as configured, whose test points are asked at once. To be called inside a runtime.
     pub fn start(dns: D, options: Vec<ListOptions>, watch: WatchOptions) -> Result<Self, ListError> {
-        if options.len() > MAX_LISTS {
-            return Err(ListError::TooMany(options.len()));
-        }
-        let mut lists: Vec<Arc<List>> = Vec::with_capacity(options.len());
-        for options in options {
-            let list = List::new(options, watch)?;
-            if lists.iter().any(|other| other.zone == list.zone) {
-                return Err(ListError::Twice(list.options.zone));
-            }
-            lists.push(Arc::new(list));
-        }
+        let lists = made(options, watch)?;
         let runtime = Handle::try_current().map_err(|_| ListError::NoRuntime)?;
         let mut watching = JoinSet::new();
         for list in &lists {

@@ -1,0 +1,216 @@
+//! What is asked of the DNS for one session and sender, and what has come of it so far.
+
+use super::Options;
+use super::desk::Watched;
+use crate::dns::Dns;
+use crate::lists::{self, Lists, Target};
+use crate::reverse::{self, HeloCheck, Reverse};
+use crate::spf::{self, SpfOutcome, SpfResult};
+use policy_core::facts::{Facts, SessionId, Stage, VerifiedBy, VerifiedDomain};
+use policy_core::findings::{HeloAddress, Spf};
+use policy_core::name::{DomainName, Sender};
+use std::net::IpAddr;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout, timeout_at};
+
+/// How many times its callers' patience an inquiry may take in all, for the benefit of those that come later.
+const PERSISTENCE: u32 = 5;
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Inquiry {
+    session: SessionId,
+    address: IpAddr,
+    /// The names that the mail server has found; it is not asked again.
+    told: Option<DomainName>,
+    helo: Option<String>,
+    /// `None` before MAIL.
+    sender: Option<Sender>,
+    ours: bool,
+}
+
+/// What has come of an inquiry so far.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    /// The reverse name, if it was asked for.
+    pub reverse: Option<Reverse>,
+    /// The HELO name's address.
+    pub helo: Option<HeloCheck>,
+    /// SPF of MAIL FROM, or of HELO for the null sender and before MAIL.
+    pub spf: Option<SpfOutcome>,
+    /// DNS lists.
+    pub lists: Option<lists::Findings>,
+    /// The HELO name is this server's own.
+    pub ours: bool,
+    /// Nothing more will come.
+    pub done: bool,
+}
+
+/// What is known at the deadline, or as soon as nothing more will come.
+pub(super) async fn heard(mut progress: Watched, deadline: Instant) -> Progress {
+    // An error says that the task has ended early; what it came to is there all the same.
+    let _ = timeout_at(deadline, progress.wait_for(|progress| progress.done)).await;
+    let heard = progress.borrow().clone();
+    heard
+}
+
+impl Inquiry {
+    pub(super) fn of(facts: &Facts, options: &Options) -> Self {
+        let client = &facts.client;
+        let helo = client.helo.as_deref();
+        let greeted = helo.and_then(DomainName::new);
+        Self {
+            session: facts.session,
+            address: client.address.to_canonical(),
+            told: client.name.as_ref().or(client.reverse_name.as_ref()).cloned(),
+            ours: greeted.is_some_and(|name| options.own_names.contains(&name)),
+            helo: helo.map(str::to_owned),
+            sender: facts.envelope.sender.clone().filter(|_| facts.stage >= Stage::Mail),
+        }
+    }
+
+    /// Asks everything side by side, and tells of each answer as it comes.
+    pub(super) async fn run<D: Dns>(
+        self,
+        dns: D,
+        lists: Lists<D>,
+        within: Duration,
+        progress: watch::Sender<Progress>,
+    ) {
+        progress.send_modify(|progress| progress.ours = self.ours);
+        let all = async {
+            tokio::join!(
+                self.reverse(&dns, &lists, within, &progress),
+                self.helo(&dns, &progress),
+                self.spf(&dns, &progress),
+                self.lists(&lists, within, &progress),
+            )
+        };
+        // What has not come by then stays unknown.
+        let _ = timeout(within * PERSISTENCE, all).await;
+        progress.send_modify(|progress| progress.done = true);
+    }
+
+    /// The reverse name, unless the mail server has found it; then what lists say of it.
+    async fn reverse<D: Dns>(
+        &self,
+        dns: &D,
+        lists: &Lists<D>,
+        within: Duration,
+        progress: &watch::Sender<Progress>,
+    ) {
+        if self.told.is_some() {
+            return;
+        }
+        let reverse = reverse::confirm(dns, self.address).await;
+        progress.send_modify(|progress| progress.reverse = Some(reverse.clone()));
+        if let Reverse::Confirmed(name) = reverse {
+            let findings = lists.look_up(&[Target::ReverseName(name)], within).await;
+            progress.send_modify(|progress| progress.add(findings));
+        }
+    }
+
+    async fn helo<D: Dns>(&self, dns: &D, progress: &watch::Sender<Progress>) {
+        if let Some(helo) = &self.helo {
+            let check = reverse::helo_resolves(dns, helo, self.address).await;
+            progress.send_modify(|progress| progress.helo = Some(check));
+        }
+    }
+
+    async fn spf<D: Dns>(&self, dns: &D, progress: &watch::Sender<Progress>) {
+        let helo = self.helo.as_deref().unwrap_or_default();
+        let outcome = spf::check(dns, self.address, helo, self.sender.as_ref()).await;
+        progress.send_modify(|progress| progress.spf = Some(outcome));
+    }
+
+    async fn lists<D: Dns>(&self, lists: &Lists<D>, within: Duration, progress: &watch::Sender<Progress>) {
+        let helo = self.helo.as_deref().and_then(DomainName::new).map(Target::Helo);
+        let sender = self.sender.as_ref().and_then(|sender| sender.domain()).cloned().map(Target::Sender);
+        let reverse = self.told.clone().map(Target::ReverseName);
+        let targets: Vec<Target> =
+            [Some(Target::Client(self.address)), reverse, helo, sender].into_iter().flatten().collect();
+        // A little before the deadline, so that lists that have answered are heard in time.
+        let findings = lists.look_up(&targets, within.mul_f32(0.9)).await;
+        progress.send_modify(|progress| progress.add(findings));
+    }
+}
+
+impl Progress {
+    fn add(&mut self, findings: lists::Findings) {
+        let all = self.lists.get_or_insert_default();
+        all.listings.extend(findings.listings);
+        all.unknown.extend(findings.unknown);
+        all.clear += findings.clear;
+    }
+
+    /// Writes what is known into the facts.
+    pub(super) fn tell(&self, facts: &mut Facts, options: &Options) {
+        self.names(facts);
+        facts.findings.helo = self.helo_address();
+        if let Some(findings) = &self.lists {
+            facts.findings.listing = super::notes::listing(findings);
+        }
+        self.sender(facts);
+        facts.findings.notes.extend(super::notes::of_progress(self, options));
+    }
+
+    /// The reverse name, where the mail server had none.
+    fn names(&self, facts: &mut Facts) {
+        let client = &mut facts.client;
+        if client.name.is_some() || client.reverse_name.is_some() {
+            return;
+        }
+        match &self.reverse {
+            Some(Reverse::Confirmed(name)) => {
+                client.name = Some(name.clone());
+                client.reverse_name = Some(name.clone());
+            }
+            Some(Reverse::Unconfirmed(name)) => client.reverse_name = Some(name.clone()),
+            Some(Reverse::Absent) => {}
+            Some(Reverse::Unknown(_)) | None => facts.findings.reverse_name_failed = true,
+        }
+    }
+
+    fn helo_address(&self) -> HeloAddress {
+        match self.helo {
+            _ if self.ours => HeloAddress::Ours,
+            Some(HeloCheck::ResolvesToClient) => HeloAddress::Same,
+            Some(HeloCheck::ResolvesElsewhere) => HeloAddress::Other,
+            Some(HeloCheck::DoesNotResolve) => HeloAddress::Nowhere,
+            Some(HeloCheck::Literal { matches: false }) => HeloAddress::WrongLiteral,
+            Some(HeloCheck::Literal { matches: true } | HeloCheck::NotAName | HeloCheck::Unknown(_)) | None => {
+                HeloAddress::Unknown
+            }
+        }
+    }
+
+    fn sender(&self, facts: &mut Facts) {
+        let Some(outcome) = self.spf.as_ref().filter(|_| facts.stage >= Stage::Mail) else { return };
+        facts.findings.spf = match outcome.result {
+            SpfResult::None => Spf::None,
+            SpfResult::Neutral => Spf::Neutral,
+            SpfResult::Pass => Spf::Pass,
+            SpfResult::Fail => Spf::Fail,
+            SpfResult::SoftFail => Spf::SoftFail,
+            SpfResult::PermError => Spf::PermError,
+            SpfResult::TempError => Spf::Unknown,
+        };
+        let passed = outcome.domain.as_ref().filter(|_| outcome.result == SpfResult::Pass);
+        verify(facts, passed, VerifiedBy::Spf);
+    }
+}
+
+/// Adds verified domains, each once.
+pub(super) fn verify<'a>(
+    facts: &mut Facts,
+    domains: impl IntoIterator<Item = &'a DomainName>,
+    by: VerifiedBy,
+) {
+    for domain in domains {
+        let verified = VerifiedDomain { domain: domain.clone(), by };
+        if !facts.message.verified.contains(&verified) {
+            facts.message.verified.push(verified);
+        }
+    }
+}
