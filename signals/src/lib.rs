@@ -2,4 +2,6 @@
 //! the message itself.
 #![forbid(unsafe_code)]
 
+pub mod authentication;
+pub mod content;
 pub mod dns;
