@@ -131,6 +131,8 @@ fn candidate<'m>(name: &'m [u8], value: &'m [u8]) -> Option<Candidate<'m>> {
     let mut signature = dkim::Signature::parse(value).ok()?;
     let domain = DomainName::new(&signature.d)?;
     signature.d = domain.as_str().to_owned();
+    // A selector is labels of a name as well (RFC 6376 section 3.1), and is shown to people.
+    signature.s = DomainName::new(&signature.s)?.as_str().to_owned();
     Some(Candidate { signature, domain, verdict: None, name, value })
 }
 
