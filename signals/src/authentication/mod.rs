@@ -19,7 +19,7 @@
 //! Known limits: `x=` is compared with the system's clock inside mail-auth. A key's `t=y` (testing) is
 //! ignored, as a signature that verifies proves its domain all the same, and so are its `h=` and `s=`. A
 //! signature that cannot be read, or is longer than 16 KiB, is as none. Large messages are hashed where they
-//! are, a core's time of about 5 ms for each MiB, with the runtime's other tasks moved aside where it has more
+//! are, a core's time of about 3 ms for each MiB, with the runtime's other tasks moved aside where it has more
 //! than one thread.
 
 mod arc;

@@ -144,16 +144,11 @@ fn structured(value: &[u8]) -> Option<ContentType<'_>> {
 }
 
 fn content(header: &[u8]) -> Content {
-    let (mut kind, mut disposition, mut encoding) = (None, None, Encoding::Verbatim);
-    for field in Fields::new(header) {
-        if field.is("Content-Type") {
-            kind = structured(field.value);
-        } else if field.is("Content-Disposition") {
-            disposition = structured(field.value);
-        } else if field.is("Content-Transfer-Encoding") {
-            encoding = named_encoding(field.value);
-        }
-    }
+    // The first of each name; a header full of them would cost in vain.
+    let first = |name| Fields::new(header).find(|field| field.is(name)).map(|field| field.value);
+    let kind = first("Content-Type").and_then(structured);
+    let disposition = first("Content-Disposition").and_then(structured);
+    let encoding = first("Content-Transfer-Encoding").map_or(Encoding::Verbatim, named_encoding);
     if let Some(kind) = &kind
         && kind.c_type.eq_ignore_ascii_case("multipart")
         && let Some(boundary) = kind.attribute("boundary").map(|b| b.trim_end().as_bytes())
