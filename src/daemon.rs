@@ -7,11 +7,11 @@
 
 use crate::address::Address;
 use crate::clock::Clock;
+use crate::config;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::log::Log;
 use crate::lookups::Lookups;
-use crate::config;
 use crate::sockets::{self, BindError, Bound, Listener, SocketFile};
 use policy_core::State;
 use std::future::Future;
@@ -324,7 +324,8 @@ mod tests {
     const SECONDS: u64 = 1_700_000_000;
 
     async fn daemon(text: &str) -> (Daemon, crate::clock::ManualClock) {
-        let ports = "policy.listen = [\"127.0.0.1:0\"]\nmilter.listen = [\"127.0.0.1:0\"]\n";
+        let ports =
+            "signals.enabled = false\npolicy.listen = [\"127.0.0.1:0\"]\nmilter.listen = [\"127.0.0.1:0\"]\n";
         let config = Config::parse("t.toml", &format!("{ports}{text}")).unwrap().config;
         let clock = Clock::manual(Timestamp::from_secs(SECONDS));
         (Daemon::start(config, clock.clone()).await.unwrap(), clock)
@@ -363,7 +364,8 @@ mod tests {
     async fn a_reload_changes_what_it_can_and_names_the_rest() {
         let (mut daemon, _) = daemon("").await;
         let new = |text: &str| Config::parse("t.toml", text).unwrap().config;
-        let same = "policy.listen = [\"127.0.0.1:0\"]\nmilter.listen = [\"127.0.0.1:0\"]\n";
+        let same =
+            "signals.enabled = false\npolicy.listen = [\"127.0.0.1:0\"]\nmilter.listen = [\"127.0.0.1:0\"]\n";
         let changed = "milter.connections = 500\nhelp = \"call us\"\n";
         assert_eq!(daemon.reload(new(&format!("{changed}{same}"))), [""; 0]);
         assert_eq!(daemon.engine().policy().help.as_deref(), Some("call us"));
@@ -383,7 +385,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("policy.sock");
         let text = format!(
-            "policy.listen = [\"unix:{}\"]\nmilter.listen = [\"{}\"]\n",
+            "signals.enabled = false\npolicy.listen = [\"unix:{}\"]\nmilter.listen = [\"{}\"]\n",
             path.display(),
             taken.local_addr().unwrap()
         );

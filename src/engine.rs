@@ -13,9 +13,9 @@
 use crate::clock::Clock;
 use crate::deadline::{Deadline, Failure};
 use crate::log::{self, Log};
+use crate::lookups::Lookups;
 use crate::recent::{Recent, Record};
 use crate::stats::{Counters, Stats};
-use crate::lookups::Lookups;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use policy_core::answer::{Answer, DecisionId, Reply};
 use policy_core::engine::Report;

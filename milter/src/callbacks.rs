@@ -48,7 +48,7 @@ pub(crate) fn callbacks<E: Engine>(
         .on_mail(|cx, arguments| Box::pin(mail(cx, arguments)))
         .on_rcpt(|cx, arguments| Box::pin(rcpt(cx, arguments)))
         .on_header(|cx, name, value| Box::pin(async move { header(cx, &name, &value) }))
-        .on_body(|cx, chunk| Box::pin(async move { body(cx, chunk.len()) }))
+        .on_body(|cx, chunk| Box::pin(async move { body(cx, &chunk) }))
         .on_eom(|cx| Box::pin(end_of_message(cx)))
         .on_abort(|cx| Box::pin(async move { abort(cx) }))
         .on_close(|cx| Box::pin(async move { close(cx) }))
@@ -153,13 +153,14 @@ async fn rcpt<E: Engine>(cx: &mut Context<Connection<E>>, arguments: Vec<CString
 
 fn header<E: Engine>(cx: &mut Context<Connection<E>>, name: &CStr, value: &CStr) -> Status {
     let Some(connection) = &mut cx.data else { return Status::Continue };
-    connection.session.field(&connection.options, name, value);
+    let leading_space = connection.negotiated.contains(ProtoOpts::LEADING_SPACE);
+    connection.session.field(&connection.options, name, value, leading_space);
     if connection.negotiated.contains(ProtoOpts::NOREPLY_HEADER) { Status::Noreply } else { Status::Continue }
 }
 
-fn body<E: Engine>(cx: &mut Context<Connection<E>>, octets: usize) -> Status {
+fn body<E: Engine>(cx: &mut Context<Connection<E>>, chunk: &[u8]) -> Status {
     if let Some(connection) = &mut cx.data {
-        connection.session.body(octets);
+        connection.session.body(&connection.options, chunk);
     }
     Status::Continue
 }

@@ -5,9 +5,7 @@
 //! offers macros to every protocol version; without them a client's address is in no default list.
 //!
 //! Not asked for: connect (its address form `IPv6:…` ends the session inside the library, and the text of a
-//! reply there is lost), DATA, end of header and unknown commands. The body is asked for although only its
-//! length matters: SIZE= is the client's word, and a byte allowance that believes it is no allowance. It
-//! costs one copy over the loopback for each 64 KiB.
+//! reply there is lost), DATA, end of header and unknown commands.
 
 use indymilter::{Actions, MacroStage, ProtoOpts};
 use std::collections::HashMap;
@@ -37,6 +35,8 @@ pub(crate) fn requested(
         | ProtoOpts::NO_EOH
         | ProtoOpts::NO_UNKNOWN
         | ProtoOpts::REJECTED_RCPT
+        // A signature may cover the space after a field's colon (RFC 6376 section 3.4.1).
+        | ProtoOpts::LEADING_SPACE
         // Header fields are only read: without replies a message does not wait once for each of them. Body
         // chunks keep theirs, because the library skips end of message when the last chunk rides on it
         // and was not answered with "continue".

@@ -4,6 +4,7 @@
 //! the server starts.
 
 use crate::filter::FilterHeader;
+use policy_core::message::{Budget, MAX_MESSAGE};
 use policy_core::name::DomainName;
 use std::time::Duration;
 
@@ -38,7 +39,7 @@ impl Default for Limits {
 }
 
 /// All that the operator may set.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// Bounds on connections and on time.
     pub limits: Limits,
@@ -48,6 +49,21 @@ pub struct Options {
     /// The authserv-ids (RFC 8601 section 2.5) whose Authentication-Results count. Naming one states that
     /// fields with this id are removed from arriving mail. Default: none, so none is read.
     pub trusted_authserv_ids: Vec<DomainName>,
+    /// Octets of a message that are kept until it is judged, so that its signatures can be verified; of a larger
+    /// one only the beginning is kept. Default 10 MiB, the most there is.
+    pub message_max: usize,
+    /// What all connections share for that.
+    pub message_memory: Budget,
+}
+
+impl PartialEq for Options {
+    /// As configured: what is left of the memory does not matter.
+    fn eq(&self, other: &Self) -> bool {
+        self.limits == other.limits
+            && self.filter_headers == other.filter_headers
+            && self.trusted_authserv_ids == other.trusted_authserv_ids
+            && self.message_max == other.message_max
+    }
 }
 
 impl Default for Options {
@@ -56,6 +72,8 @@ impl Default for Options {
             limits: Limits::default(),
             filter_headers: FilterHeader::defaults(),
             trusted_authserv_ids: Vec::new(),
+            message_max: MAX_MESSAGE,
+            message_memory: Budget::default(),
         }
     }
 }

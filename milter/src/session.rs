@@ -24,9 +24,11 @@ use compact_str::CompactString;
 use policy_core::engine::{Event, Refusal, Report};
 use policy_core::facts::{Client, Envelope, Facts, FrontEnd, Message, SessionId, Stage, TransactionId};
 use policy_core::findings::Findings;
+use policy_core::message::Collector;
 use policy_core::name::{DomainName, Mailbox, Sender};
 use std::ffi::CStr;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// One SMTP session.
@@ -64,6 +66,8 @@ struct Transaction {
     /// The names that SPF may have been checked for.
     spf_names: Vec<DomainName>,
     inspection: Inspection,
+    /// The message, as far as it is kept for those who verify signatures in it.
+    collector: Option<Collector>,
 }
 
 impl Session {
@@ -90,6 +94,7 @@ impl Session {
             last_accepted: None,
             spf_names: domain.into_iter().chain(helo).collect(),
             inspection: Inspection::default(),
+            collector: None,
         });
         self.facts(Stage::Mail)
     }
@@ -117,19 +122,23 @@ impl Session {
         self.report(Event::RecipientRefused { transaction, refusal })
     }
 
-    /// The next header field.
-    pub(crate) fn field(&mut self, options: &Options, name: &CStr, value: &CStr) {
+    /// The next header field. `leading_space` says whether the value has the white space after the colon.
+    pub(crate) fn field(&mut self, options: &Options, name: &CStr, value: &CStr, leading_space: bool) {
         if let Some(transaction) = &mut self.transaction {
-            // ": " and the end of the line are not part of the event.
-            transaction.measure(name.count_bytes() + value.count_bytes() + 4);
+            // The colon and the end of the line are not part of the event.
+            let space = usize::from(!leading_space);
+            transaction.measure(name.count_bytes() + value.count_bytes() + 3 + space);
             transaction.inspection.field(options, &transaction.spf_names, name, value);
+            let collector = transaction.collector(options);
+            collector.header(name.to_bytes(), value.to_bytes(), leading_space);
         }
     }
 
     /// The next piece of the body.
-    pub(crate) fn body(&mut self, octets: usize) {
+    pub(crate) fn body(&mut self, options: &Options, chunk: &[u8]) {
         if let Some(transaction) = &mut self.transaction {
-            transaction.measure(octets);
+            transaction.measure(chunk.len());
+            transaction.collector(options).body(chunk);
         }
     }
 
@@ -139,10 +148,11 @@ impl Session {
         transaction.measure(2); // the empty line between header and body
         let size = Some(transaction.measured);
         let verified = transaction.inspection.verified().to_vec();
+        let raw = transaction.collector.take().map(|collector| Arc::new(collector.finish()));
         let recipient = transaction.last_accepted.clone().filter(|_| transaction.accepted == 1);
         let mut facts = self.facts(Stage::EndOfMessage)?;
         facts.envelope.recipient = recipient;
-        facts.message = Message { size, verified, signed: None, queue_id };
+        facts.message = Message { size, verified, queue_id, raw, signed: None };
         Some(facts)
     }
 
@@ -206,6 +216,10 @@ impl Session {
 }
 
 impl Transaction {
+    fn collector(&mut self, options: &Options) -> &mut Collector {
+        self.collector.get_or_insert_with(|| Collector::new(&options.message_memory, options.message_max))
+    }
+
     fn measure(&mut self, octets: usize) {
         self.measured = self.measured.saturating_add(octets as u64);
     }

@@ -112,7 +112,11 @@ fn judge(policy: &Policy, state: &State, session: &mut Session, facts: &Facts, n
     let standing = state.ledger.standing(&case.identities, &readings, now);
     let reason = match case.wait(session, &standing) {
         Ok(reason) => reason,
-        Err((reason, left)) => return case.defer(session, reason, Scope::Client, left).of(standing),
+        Err((reason, left)) => {
+            // The other customers of a shared host have no part in it.
+            let scope = if case.is_from_pool() { Scope::Domain } else { Scope::Client };
+            return case.defer(session, reason, scope, left).of(standing);
+        }
     };
     match case.reserve(session, &standing, &readings) {
         Ok(()) => {
@@ -254,10 +258,12 @@ impl<'a> Case<'a> {
         };
         let mut chains = self.identities.chains.iter().zip(readings);
         let mut debits = ArrayVec::new();
+        let pool = self.is_from_pool();
         // The network's chain is always there, and the first.
         if let Some((network, reading)) = chains.next() {
+            let cost = if pool { connections_of(cost) } else { cost };
             debits.push(debit(Payer::Address, (network.specific(), reading[0]), 1.0, cost));
-            if !matches!(standing.word, Word::High | Word::Medium) {
+            if !pool && !matches!(standing.word, Word::High | Word::Medium) {
                 debits.push(debit(Payer::Prefix, widest(network, reading), limits.prefix_factor, cost));
                 let around = network.levels().get(2).zip(reading.get(2)).filter(|_| self.is_ipv6());
                 let factor = limits.prefix_factor * limits.prefix_factor;
@@ -272,6 +278,14 @@ impl<'a> Case<'a> {
             debit(Payer::Domain, widest(chain, reading), limits.domain_factor, cost)
         }));
         debits
+    }
+
+    /// Whether a verified domain sends from an address that many share: then its mail is its own affair.
+    fn is_from_pool(&self) -> bool {
+        let address = self.facts.client.address;
+        self.identities.verified().next().is_some()
+            && (self.policy.pools.contains(address)
+                || self.state.pools.contains(&self.identities.address(), self.now))
     }
 
     fn is_ipv6(&self) -> bool {
@@ -302,6 +316,11 @@ impl<'a> Case<'a> {
         let before = (f64::from(transaction.accepted), transaction.bytes_debited as f64);
         PerHour([connection, 1.0, recipient + before.0, bytes + before.1])
     }
+}
+
+/// What of a cost is the host's own, whoever's mail it brings.
+const fn connections_of(PerHour([connections, ..]): PerHour) -> PerHour {
+    PerHour([connections, 0.0, 0.0, 0.0])
 }
 
 /// A chain's general key, and what is known of it.

@@ -4,9 +4,11 @@
 //! lie unless it is [`Client::name`], a domain is a claim unless it stands in [`Message::verified`].
 
 use crate::findings::Findings;
+use crate::message::Raw;
 use crate::name::{DomainName, Mailbox, Sender};
 use compact_str::CompactString;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 /// Which protocol brought the facts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -120,6 +122,9 @@ pub struct Message {
     pub signed: Option<DomainName>,
     /// The mail server's queue id, once there is one.
     pub queue_id: Option<CompactString>,
+    /// The message itself, at its end, where the front end has it. Nothing is decided on it, only on what is
+    /// found in it.
+    pub raw: Option<Arc<Raw>>,
 }
 
 /// Everything known at the moment of a question.

@@ -224,6 +224,8 @@ pub struct Policy {
     pub exempt: Exemptions,
     /// Recipient domains with networks of their own.
     pub gateways: Gateways,
+    /// Networks that many organisations send from: mail of a verified domain from there is its domain's alone.
+    pub pools: Networks,
     /// Recipients that nobody writes to honestly.
     pub spamtraps: Recipients,
     /// Waits.
@@ -242,6 +244,7 @@ impl Default for Policy {
             code: CodeChoice::default(),
             exempt: Exemptions::default(),
             gateways: Gateways::default(),
+            pools: Networks::default(),
             spamtraps: Recipients::default(),
             waits: Waits::default(),
             limits: Limits::default(),

@@ -17,6 +17,7 @@ use crate::facts::{Facts, FrontEnd, SessionId, Stage, TransactionId};
 use crate::identity::{Identities, Key, Keyring};
 use crate::outcome::Outcome;
 use crate::policy::{Exemption, Policy};
+use crate::standing::{Standing, Word};
 use crate::table::{Table, Worth};
 use crate::time::Timestamp;
 use crate::verdict::{Action, Reason, Verdict};
@@ -110,6 +111,15 @@ pub(crate) struct Decided {
     pub(crate) identities: Arc<Identities>,
     /// What the model said, as log-odds.
     pub(crate) said: f32,
+    /// Whether the standing was High or Medium.
+    pub(crate) well: bool,
+}
+
+impl Decided {
+    pub(crate) fn of(identities: &Arc<Identities>, standing: &Standing) -> Self {
+        let well = matches!(standing.word, Word::High | Word::Medium);
+        Self { identities: Arc::clone(identities), said: standing.log_odds, well }
+    }
 }
 
 /// What a finished transaction amounts to, if anything.
@@ -253,8 +263,7 @@ impl Session {
         let transaction = &mut self.transaction;
         if let Some(identities) = &verdict.identities {
             transaction.identities = Some(Arc::clone(identities));
-            let said = verdict.standing.as_ref().map(|standing| standing.log_odds);
-            let decided = said.map(|said| Decided { identities: Arc::clone(identities), said });
+            let decided = verdict.standing.as_ref().map(|standing| Decided::of(identities, standing));
             transaction.decided = transaction.decided.take().or(decided);
         }
         let at_rcpt = facts.stage == Stage::Rcpt;

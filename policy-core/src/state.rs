@@ -8,6 +8,7 @@ use crate::identity::{Identities, Keyring};
 use crate::ledger::Ledger;
 use crate::model::ModelHealth;
 use crate::outcome::Outcome;
+use crate::pools::Pools;
 use crate::reporters::Reporters;
 use crate::session::{Account, Decided, Sessions};
 use crate::standing::Standing;
@@ -18,8 +19,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// How a memory cap is shared out, in percent.
-const LEDGER_PERCENT: usize = 69;
+const LEDGER_PERCENT: usize = 68;
 const REPORTERS_PERCENT: usize = 1;
+const POOLS_PERCENT: usize = 1;
 const METERS_PERCENT: usize = 10;
 const DEFERRALS_PERCENT: usize = 10;
 const SESSIONS_PERCENT: usize = 10;
@@ -41,7 +43,7 @@ pub struct MemoryShare {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
     /// The tables.
-    pub tables: [MemoryShare; 5],
+    pub tables: [MemoryShare; 6],
 }
 
 impl Usage {
@@ -68,6 +70,7 @@ pub struct State {
     pub(crate) deferrals: Deferrals,
     pub(crate) sessions: Sessions,
     pub(crate) reporters: Reporters,
+    pub(crate) pools: Pools,
     decisions: AtomicU64,
     swept: AtomicUsize,
 }
@@ -92,6 +95,7 @@ impl State {
             deferrals: Deferrals::new(share(DEFERRALS_PERCENT)),
             sessions: Sessions::new(share(SESSIONS_PERCENT)),
             reporters: Reporters::new(share(REPORTERS_PERCENT)),
+            pools: Pools::new(share(POOLS_PERCENT)),
             decisions: AtomicU64::new(first),
             swept: AtomicUsize::new(0),
         }
@@ -128,27 +132,30 @@ impl State {
     /// Books what a transaction amounts to, and teaches the model whether it was right.
     pub(crate) fn settle(&self, account: Option<Account>, at: Timestamp) {
         let Some(Account { identities, decided, outcome }) = account else { return };
-        if let (Some(spam), Some(Decided { identities, said })) = (outcome.label(), decided) {
+        let thought_well = decided.as_ref().is_some_and(|decided| decided.well);
+        if let (Some(spam), Some(Decided { identities, said, .. })) = (outcome.label(), decided) {
             self.ledger.teach(&identities, said, spam, at);
         }
         self.ledger.learn(&identities, outcome, at);
+        if outcome.label() == Some(false) || thought_well && matches!(outcome, Outcome::Accepted { .. }) {
+            self.pools.note(&identities, at);
+        }
     }
 
     pub(crate) fn learn(&self, appraisal: &Appraisal, outcome: Outcome, at: Timestamp) {
         let identities = Arc::clone(&appraisal.identities);
-        let said = appraisal.standing.log_odds;
-        let decided = Some(Decided { identities: Arc::clone(&identities), said });
+        let decided = Some(Decided::of(&identities, &appraisal.standing));
         self.settle(Some(Account { identities, decided, outcome }), at);
     }
 
     /// Segments that a sweep of everything visits.
     pub fn segments(&self) -> usize {
-        let reporters = self.reporters.segments();
         self.ledger.segments()
             + self.meters.segments()
             + self.deferrals.segments()
             + self.sessions.segments()
-            + reporters
+            + self.reporters.segments()
+            + self.pools.segments()
     }
 
     /// Sweeps the next `segments` segments: drops what has faded or expired, closes sessions that went
@@ -173,7 +180,11 @@ impl State {
         } else if segment < sessions + meters + deferrals + self.ledger.segments() {
             self.ledger.sweep(segment - sessions - meters - deferrals, now);
         } else {
-            self.reporters.sweep(segment - sessions - meters - deferrals - self.ledger.segments(), now);
+            let segment = segment - sessions - meters - deferrals - self.ledger.segments();
+            match segment.checked_sub(self.reporters.segments()) {
+                None => self.reporters.sweep(segment, now),
+                Some(segment) => self.pools.sweep(segment, now),
+            }
         }
     }
 
@@ -187,6 +198,7 @@ impl State {
                 share("deferrals", self.deferrals.usage()),
                 share("sessions", self.sessions.usage()),
                 share("reporters", self.reporters.usage()),
+                share("pools", self.pools.usage()),
             ],
         }
     }

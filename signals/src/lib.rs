@@ -2,9 +2,13 @@
 //! the message itself.
 #![forbid(unsafe_code)]
 
+pub mod authentication;
 mod breaker;
+pub mod content;
 pub mod dns;
+pub mod gather;
 pub mod lists;
+pub mod operators;
 pub mod resolver;
 pub mod reverse;
 #[cfg(test)]

@@ -22,12 +22,8 @@ const ROLES: [(&str, Role); 4] = [
     ("helo", Role::Helo),
     ("sender", Role::Sender),
 ];
-const MEANINGS: [(&str, Said); 4] = [
-    ("listed", Said::Listed),
-    ("policy", Said::Policy),
-    ("allowed", Said::Allowed),
-    ("error", Said::Error),
-];
+const MEANINGS: [(&str, Said); 4] =
+    [("listed", Said::Listed), ("policy", Said::Policy), ("allowed", Said::Allowed), ("error", Said::Error)];
 const KINDS: [(&str, Kind); 3] =
     [("addresses", Kind::Address), ("domains", Kind::Domain), ("allow", Kind::Allow)];
 
@@ -82,7 +78,11 @@ fn signals(mut section: Section<'_>, lookups: &mut Lookups, enabled: &mut bool, 
     let most = answer_within.saturating_sub(FOR_THE_REST).max(Duration::from_millis(1));
     gather.within = gather.within.min(most);
     section.set("within", &mut gather.within, |value| {
-        values::duration(value, Duration::from_millis(1)..=most, "answer_within is for lookups and decision together")
+        values::duration(
+            value,
+            Duration::from_millis(1)..=most,
+            "answer_within is for lookups and decision together",
+        )
     });
     section.set("own_names", &mut gather.own_names, values::domains);
     section.set("trusted_sealers", &mut gather.trusted_sealers, values::domains);
@@ -102,9 +102,8 @@ fn dns(mut section: Section<'_>, options: &mut ResolverOptions) {
     let tries = Duration::from_millis(10)..=10 * SECOND;
     section.set("timeout", &mut options.timeout, |value| values::duration(value, tries, ""));
     section.set("retries", &mut options.retries, |value| values::whole(value, 0..=5).map(|n| n as u8));
-    section.set("cache", &mut options.cache, |value| {
-        values::whole(value, 256..=4_000_000).map(|n| n as usize)
-    });
+    section
+        .set("cache", &mut options.cache, |value| values::whole(value, 256..=4_000_000).map(|n| n as usize));
     section.set("private_zones", &mut options.private_zones, values::boolean);
     section.finish();
 }
@@ -115,7 +114,8 @@ fn server(text: &str) -> Option<SocketAddr> {
 }
 
 fn list(mut section: Section<'_>, lists: &mut Vec<ListOptions>) {
-    let zone = section.require("zone", |value| values::parsed(value, NAME, |text| Some(CompactString::new(text))));
+    let zone =
+        section.require("zone", |value| values::parsed(value, NAME, |text| Some(CompactString::new(text))));
     let mut preset: Option<Preset> = None;
     section.set("preset", &mut preset, |value| values::one_of(value, &PRESETS).map(Some));
     let mut kind = None;
@@ -171,6 +171,9 @@ fn answer(value: Value<'_>) -> Result<Ipv4Net, Fault> {
     const ANSWER: &str = r#"an answer such as "127.0.0.2", or several as "127.0.0.4/30""#;
     let one = |text: &str| text.parse::<Ipv4Addr>().ok().map(Ipv4Net::from);
     let net = values::parsed(value, ANSWER, |text| one(text).or_else(|| text.parse().ok()))?;
-    if net.addr().is_loopback() && net.prefix_len() >= 8 { Ok(net.trunc()) } else { Err(value.unexpected(ANSWER)) }
+    if net.addr().is_loopback() && net.prefix_len() >= 8 {
+        Ok(net.trunc())
+    } else {
+        Err(value.unexpected(ANSWER))
+    }
 }
-

@@ -16,6 +16,7 @@ use std::time::Duration;
 const CONFIG: &str = r#"
 mode = "enforce"
 spamtraps = ["trap@dest.example"]
+signals.enabled = false
 first_contact.suspicious = 0.8
 [policy]
 listen = ["127.0.0.1:0"]

@@ -125,5 +125,5 @@ fn file(directory: &TempDir) -> PathBuf {
 
 /// The configuration with the addresses to listen on.
 fn text(policy: SocketAddr, milter: SocketAddr, toml: &str) -> String {
-    format!("policy.listen = [\"{policy}\"]\nmilter.listen = [\"{milter}\"]\n{toml}")
+    format!("signals.enabled = false\npolicy.listen = [\"{policy}\"]\nmilter.listen = [\"{milter}\"]\n{toml}")
 }

@@ -47,9 +47,9 @@ fn a_session_keeps_its_name_and_learns_more_of_its_client() {
 fn the_size_is_declared_until_it_is_measured() {
     let mut session = Session::default();
     assert_eq!(session.mail(mail(), peer(1)).unwrap().message.size, Some(100));
-    session.field(&Options::default(), c"Subject", c"x");
-    session.body(1000);
-    session.body(1);
+    session.field(&Options::default(), c"Subject", c"x", false);
+    session.body(&Options::default(), &[0; 1000]);
+    session.body(&Options::default(), &[0]);
     let facts = session.end_of_message(None).unwrap();
     assert_eq!(facts.message.size, Some("Subject: x\r\n\r\n".len() as u64 + 1001));
 }
@@ -99,7 +99,7 @@ impl Step {
             }
             Self::Refused => (Vec::from_iter(session.recipient_refused(Refusal::Permanent)), None),
             Self::Body => {
-                session.body(1);
+                session.body(&Options::default(), &[0]);
                 (Vec::new(), None)
             }
             Self::Received => {

@@ -179,9 +179,8 @@ impl Progress {
             Some(HeloCheck::ResolvesElsewhere) => HeloAddress::Other,
             Some(HeloCheck::DoesNotResolve) => HeloAddress::Nowhere,
             Some(HeloCheck::Literal { matches: false }) => HeloAddress::WrongLiteral,
-            Some(HeloCheck::Literal { matches: true } | HeloCheck::NotAName | HeloCheck::Unknown(_)) | None => {
-                HeloAddress::Unknown
-            }
+            Some(HeloCheck::Literal { matches: true } | HeloCheck::NotAName | HeloCheck::Unknown(_))
+            | None => HeloAddress::Unknown,
         }
     }
 

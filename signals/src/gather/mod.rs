@@ -92,7 +92,8 @@ impl<D: Dns> Signals<D> {
     /// A list cannot be used, or signatures cannot be verified at all.
     pub fn start(dns: D, operators: Option<Operators>, options: Options) -> Result<Self, StartError> {
         let lists = Lists::start(dns.clone(), options.lists.clone(), options.watch)?;
-        let limits = crate::authentication::Options { signatures: options.signatures, budget: options.within };
+        let limits =
+            crate::authentication::Options { signatures: options.signatures, budget: options.within };
         let authenticator = Authenticator::new(dns.clone(), limits)?;
         Ok(Self(Arc::new(Inner { dns, lists, authenticator, operators, desk: Desk::new(), options })))
     }

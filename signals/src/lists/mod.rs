@@ -194,12 +194,14 @@ impl<D: Dns> Lists<D> {
     /// Looks every target up in every list that applies to it, side by side. What has not been answered within
     /// `patience` is unknown.
     pub async fn look_up(&self, targets: &[Target], patience: Duration) -> Findings {
-        let targets = targets.iter().take(MAX_TARGETS);
-        let pairs = targets.flat_map(|target| self.lists.iter().map(move |list| (list, target)));
-        let asked = pairs.filter_map(|(list, target)| {
-            let (gate, name) = list.question(target)?;
-            Some(self.ask(list, gate, name, target, patience))
-        });
+        let mut asked = Vec::new();
+        for target in targets.iter().take(MAX_TARGETS) {
+            for list in self.lists.iter() {
+                if let Some((gate, name)) = list.question(target) {
+                    asked.push(self.ask(list, gate, name, target, patience));
+                }
+            }
+        }
         let mut findings = Findings::default();
         for found in together(asked).await {
             findings.add(found);
