@@ -5,6 +5,7 @@
 mod breaker;
 pub mod dns;
 pub mod lists;
+pub mod operators;
 pub mod resolver;
 pub mod reverse;
 #[cfg(test)]
