@@ -232,7 +232,7 @@ impl<'a> Metadata<'a> {
     /// Printable ASCII, and not much of it.
     fn kind(&self) -> Result<String, Damage> {
         let Some(Field::Text(kind)) = self.field("database_type")? else { return Ok(String::new()) };
-        let printable = |&octet: &u8| if octet.is_ascii_graphic() { char::from(octet) } else { '?' };
+        let printable = |&octet: &u8| if matches!(octet, b' '..=b'~') { char::from(octet) } else { '?' };
         Ok(kind.iter().take(MAX_KIND).map(printable).collect())
     }
 
