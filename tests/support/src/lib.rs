@@ -4,6 +4,7 @@
 //!   configuration lines taken as an operator would paste them. Nothing of the system's own mail
 //!   set-up is read or touched, and nothing is left behind, however the test ends.
 //! - [`Rbldnsd`] is a DNS server for lists, as private.
+//! - [`MaxMind`] writes files of network operators and countries.
 //! - [`smtp`] is the client on the other side: one command at a time, or a whole visit whose
 //!   [`smtp::Outcome`] tells which stage got which reply and who hung up.
 //! - [`Suite`] runs the tests that need such servers. Where a server is missing it names the tests it
@@ -18,6 +19,7 @@ mod diagnostics;
 mod error;
 mod instance;
 mod log;
+mod maxmind;
 mod need;
 mod ports;
 mod postfix;
@@ -28,6 +30,7 @@ mod suite;
 
 pub use error::Error;
 pub use log::Log;
+pub use maxmind::{MaxMind, Value};
 pub use need::{Need, traces};
 pub use postfix::{Postfix, PostfixBuilder};
 pub use rbldnsd::Rbldnsd;
