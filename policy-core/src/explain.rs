@@ -3,6 +3,7 @@
 use crate::allowance::{Dimension, PerHour, Quota};
 use crate::evidence::Reading;
 use crate::facts::Facts;
+use crate::findings::Note;
 use crate::identity::{Identities, Key, Kind, networks_of};
 use crate::policy::Policy;
 use crate::quota::Lane;
@@ -32,6 +33,8 @@ pub struct Explanation {
     pub contributions: Vec<Contribution>,
     /// What is remembered of each identity, specific ones first.
     pub identities: Vec<KeyExplanation>,
+    /// What was looked up, in words.
+    pub found: Vec<Note>,
     /// The quota of the address.
     pub quota: Quota,
     /// What of it is used up, and sessions open now.
@@ -61,6 +64,7 @@ impl State {
             identities: self.named(facts, &identities, now),
             contributions: self.ledger.all_contributions(&identities, &readings, now),
             pending: self.deferrals.pending_of(address, now),
+            found: facts.findings.notes.clone(),
             standing,
             quota,
             now,
@@ -135,12 +139,24 @@ impl fmt::Display for Explanation {
                 c.evidence
             )?;
         }
+        self.found(f)?;
         self.remembered(f)?;
         self.limits(f)
     }
 }
 
 impl Explanation {
+    fn found(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.found.is_empty() {
+            writeln!(f, "found (signal, what it says, source, age)")?;
+        }
+        for Note { signal, value, source, age } in &self.found {
+            let age = age.map_or_else(String::new, |age| format!(", {} ago", in_words(age)));
+            writeln!(f, "  {signal:<8} {value} ({source}{age})")?;
+        }
+        Ok(())
+    }
+
     fn remembered(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,

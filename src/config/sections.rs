@@ -8,6 +8,7 @@ use crate::log::Format;
 use compact_str::CompactString;
 use policy_core::allowance::PerHour;
 use policy_core::facts::Stage;
+use policy_core::message::{Budget, MAX_MESSAGE};
 use policy_core::networks::Networks;
 use policy_core::policy::{Exemptions, Gateways, Mode, Policy, Recipients, Waits};
 use policy_core::quota::Limits;
@@ -49,9 +50,14 @@ pub(super) fn document(mut top: Section<'_>) -> Config {
     memory(top.section("memory"), &mut config.memory);
     exempt(top.section("exempt"), &mut policy.exempt);
     gateways(&mut top, &mut policy.gateways);
+    top.set("pools", &mut policy.pools, |value| values::networks(value).map(Networks::from_iter));
     waits(&mut top, &mut policy.waits);
     limits(top.section("limits"), &mut policy.limits);
     config.lookups = lookups::sections(&mut top, config.answer_within);
+    if config.lookups.is_none() {
+        // Nobody would look at the messages.
+        Arc::make_mut(&mut config.milter.options).message_max = 0;
+    }
     filter::section(top.section("filter"), Arc::make_mut(&mut config.milter.options));
     log(top.section("log"), &mut config.log);
     shutdown(top.section("shutdown"), &mut config.grace);
@@ -117,6 +123,13 @@ fn milter(mut section: Section<'_>, service: &mut MilterService) {
     section.set("first_packet", &mut limits.first_packet, |value| {
         values::duration(value, SECOND..=5 * MINUTE, "")
     });
+    let options = Arc::make_mut(&mut service.options);
+    section.set("message_max", &mut options.message_max, |value| {
+        values::size(value, ..=MAX_MESSAGE as u64).map(|octets| octets as usize)
+    });
+    let mut memory = options.message_memory.left() as u64;
+    section.set("message_memory", &mut memory, |value| values::size(value, (1 << 20)..=(1 << 36)));
+    options.message_memory = Budget::new(memory as usize);
     section.finish();
 }
 

@@ -10,6 +10,9 @@
 //! | `mode` | `observe` or `enforce` |
 //! | `id` | the decision's id, as in the SMTP reply |
 //! | `standing`, `p` | the word, and the chance of spam from 0 to 1 |
+//! | `spf`, `dkim`, `dmarc` | results, where they are known |
+//! | `verified` | domains that SPF or DKIM verified |
+//! | `lists` | DNS lists that have the client or a name of its |
 //! | `code` | 421, 451 or 550 |
 //! | `limit`, `of` | the limit that was reached, and its dimension |
 //! | `retry_after` | when the client may come back |
@@ -22,6 +25,7 @@ use super::line::{Line, Value};
 use crate::recent::Record;
 use policy_core::answer::Reply;
 use policy_core::facts::{Facts, FrontEnd, Stage};
+use policy_core::findings::{Dkim, Dmarc, Spf};
 use policy_core::name::Sender;
 use policy_core::policy::Mode;
 use policy_core::verdict::{Reason, Verdict};
@@ -38,7 +42,7 @@ pub(crate) fn decision(record: &Record, level: Level) -> Line<'_> {
     line.push_some("would", record.would().map(word));
     line.push("mode", word(mode(record.mode)));
     line.push("id", Value::Text(verdict.id.to_string().into()));
-    found(&mut line, verdict);
+    found(&mut line, facts, verdict);
     answered(&mut line, record);
     told(&mut line, facts);
     line
@@ -61,11 +65,66 @@ fn sender(sender: &Sender) -> Value<'static> {
     }
 }
 
-fn found(line: &mut Line<'_>, verdict: &Verdict) {
+/// What was looked up, where that has an answer.
+fn looked_up(line: &mut Line<'_>, facts: &Facts) {
+    let findings = &facts.findings;
+    line.push_some("spf", spf(findings.spf).map(word));
+    line.push_some("dkim", dkim(findings.dkim).map(word));
+    line.push_some("dmarc", dmarc(findings.dmarc).map(word));
+    let verified: Vec<&str> = facts.message.verified.iter().map(|v| v.domain.as_str()).collect();
+    line.push_some("verified", some_of(&verified).map(|names| Value::Text(names.into())));
+    let listings = findings.notes.iter().filter(|note| note.signal == "list" && note.age.is_some());
+    let lists: Vec<&str> = listings.map(|note| note.source.as_str()).collect();
+    line.push_some("lists", some_of(&lists).map(|names| Value::Text(names.into())));
+}
+
+/// Names in one value, each once; `None` without any.
+fn some_of(names: &[&str]) -> Option<String> {
+    let mut once: Vec<&str> = Vec::new();
+    names.iter().for_each(|name| {
+        if !once.contains(name) {
+            once.push(name)
+        }
+    });
+    (!once.is_empty()).then(|| once.join(","))
+}
+
+const fn spf(spf: Spf) -> Option<&'static str> {
+    match spf {
+        Spf::Unknown => None,
+        Spf::None => Some("none"),
+        Spf::Neutral => Some("neutral"),
+        Spf::Pass => Some("pass"),
+        Spf::Fail => Some("fail"),
+        Spf::SoftFail => Some("softfail"),
+        Spf::PermError => Some("permerror"),
+    }
+}
+
+const fn dkim(dkim: Dkim) -> Option<&'static str> {
+    match dkim {
+        Dkim::Unknown => None,
+        Dkim::None => Some("none"),
+        Dkim::Pass => Some("pass"),
+        Dkim::Fail => Some("fail"),
+    }
+}
+
+const fn dmarc(dmarc: Dmarc) -> Option<&'static str> {
+    match dmarc {
+        Dmarc::Unknown => None,
+        Dmarc::None => Some("none"),
+        Dmarc::Pass => Some("pass"),
+        Dmarc::Fail | Dmarc::Quarantine | Dmarc::Reject => Some("fail"),
+    }
+}
+
+fn found(line: &mut Line<'_>, facts: &Facts, verdict: &Verdict) {
     if let Some(standing) = &verdict.standing {
         line.push("standing", word(standing.word.as_str()));
         line.push("p", Value::Number(f64::from(standing.probability)));
     }
+    looked_up(line, facts);
     if let Some(refusal) = verdict.reason.refusal() {
         line.push("limit", Value::Number(refusal.limit));
         line.push("of", word(refusal.dimension.unit()));

@@ -14,7 +14,8 @@ async fn everything_offered() {
         | ProtoOpts::NO_EOH
         | ProtoOpts::NO_UNKNOWN
         | ProtoOpts::REJECTED_RCPT
-        | ProtoOpts::NOREPLY_HEADER;
+        | ProtoOpts::NOREPLY_HEADER
+        | ProtoOpts::LEADING_SPACE;
     assert_eq!(connection.negotiated_opts(), expected);
     assert_eq!(connection.negotiated_actions(), Actions::empty());
     assert_eq!(connection.requested_macros().len(), 7);
