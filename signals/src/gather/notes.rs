@@ -44,7 +44,7 @@ pub(super) fn listing(findings: &Listed) -> Listing {
         () if weight > 0.0 => Listing::Light,
         () if policy => Listing::Policy,
         () if allowed => Listing::Allowed,
-        () if findings.clear > 0 => Listing::NotListed,
+        () if findings.clear > 0 || !findings.listings.is_empty() => Listing::NotListed,
         () => Listing::Unknown,
     }
 }
