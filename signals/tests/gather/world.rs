@@ -1,4 +1,5 @@
 //! A world of a few domains and one list, and the facts of a client in it.
+#![allow(dead_code, reason = "tests and benchmarks each use a part")]
 
 use crate::support::*;
 use crate::support_message::ED25519_PUBLIC;
