@@ -1,6 +1,7 @@
 //! What is asked of the DNS for one session and sender, and what has come of it so far.
 
 use super::Options;
+use super::aged::Aged;
 use super::desk::Watched;
 use crate::dns::Dns;
 use crate::lists::{self, Lists, Target};
@@ -32,6 +33,17 @@ pub(super) struct Inquiry {
     ours: bool,
 }
 
+/// When the oldest answer came that something was concluded from, where there were any records.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Since {
+    /// The reverse name.
+    pub reverse: Option<Instant>,
+    /// The HELO name's address.
+    pub helo: Option<Instant>,
+    /// SPF.
+    pub spf: Option<Instant>,
+}
+
 /// What has come of an inquiry so far.
 #[derive(Clone, Debug, Default)]
 pub struct Progress {
@@ -43,6 +55,8 @@ pub struct Progress {
     pub spf: Option<SpfOutcome>,
     /// DNS lists.
     pub lists: Option<lists::Findings>,
+    /// How old that is.
+    pub since: Since,
     /// The HELO name is this server's own.
     pub ours: bool,
     /// Nothing more will come.
@@ -107,8 +121,11 @@ impl Inquiry {
         if self.told {
             return;
         }
-        let reverse = reverse::confirm(dns, self.address).await;
-        progress.send_modify(|progress| progress.reverse = Some(reverse.clone()));
+        let dns = Aged::new(dns.clone());
+        let reverse = reverse::confirm(&dns, self.address).await;
+        progress.send_modify(|progress| {
+            (progress.reverse, progress.since.reverse) = (Some(reverse.clone()), dns.since());
+        });
         if let Reverse::Confirmed(name) = reverse {
             let findings = lists.look_up(&[Target::ReverseName(name)], within).await;
             progress.send_modify(|progress| progress.add(findings));
@@ -117,15 +134,19 @@ impl Inquiry {
 
     async fn helo<D: Dns>(&self, dns: &D, progress: &watch::Sender<Progress>) {
         if let Some(helo) = &self.helo {
-            let check = reverse::helo_resolves(dns, helo, self.address).await;
-            progress.send_modify(|progress| progress.helo = Some(check));
+            let dns = Aged::new(dns.clone());
+            let check = reverse::helo_resolves(&dns, helo, self.address).await;
+            progress.send_modify(|progress| {
+                (progress.helo, progress.since.helo) = (Some(check), dns.since());
+            });
         }
     }
 
     async fn spf<D: Dns>(&self, dns: &D, progress: &watch::Sender<Progress>) {
         let helo = self.helo.as_deref().unwrap_or_default();
-        let outcome = spf::check(dns, self.address, helo, self.sender.as_ref()).await;
-        progress.send_modify(|progress| progress.spf = Some(outcome));
+        let dns = Aged::new(dns.clone());
+        let outcome = spf::check(&dns, self.address, helo, self.sender.as_ref()).await;
+        progress.send_modify(|progress| (progress.spf, progress.since.spf) = (Some(outcome), dns.since()));
     }
 
     async fn lists<D: Dns>(&self, lists: &Lists<D>, within: Duration, progress: &watch::Sender<Progress>) {

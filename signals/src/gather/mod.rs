@@ -12,12 +12,13 @@
 //! Known limits: what a session has heard it keeps until it ends, however short the time to live of an answer.
 //! The hashing of a message comes on top of the time for questions.
 
+mod aged;
 mod desk;
 mod inquiry;
 mod message;
 mod notes;
 
-pub use inquiry::Progress;
+pub use inquiry::{Progress, Since};
 
 use crate::authentication::{Authenticator, SetupError};
 use crate::dns::Dns;

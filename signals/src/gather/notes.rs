@@ -11,6 +11,7 @@ use crate::spf::SpfOutcome;
 use compact_str::{CompactString, format_compact};
 use policy_core::findings::{Findings, Listing, Note};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Most listings that are told one by one.
 const MAX_LISTINGS: usize = 12;
@@ -59,10 +60,15 @@ pub(super) fn of_operator(findings: &Findings) -> Option<Note> {
 /// The notes of what the DNS has said.
 pub(super) fn of_progress(progress: &Progress, options: &Options) -> Vec<Note> {
     let mut notes = Vec::new();
-    notes.extend(progress.reverse.as_ref().map(of_reverse));
-    notes.extend(progress.helo.filter(|_| !progress.ours).map(of_helo));
+    let (since, now) = (progress.since, Instant::now());
+    let aged = |note: Note, since: Option<Instant>| Note {
+        age: since.map(|since| now.saturating_duration_since(since)),
+        ..note
+    };
+    notes.extend(progress.reverse.as_ref().map(|reverse| aged(of_reverse(reverse), since.reverse)));
+    notes.extend(progress.helo.filter(|_| !progress.ours).map(|helo| aged(of_helo(helo), since.helo)));
     notes.extend(progress.ours.then(|| note("helo", "this server's own name", "configuration")));
-    notes.extend(progress.spf.as_ref().map(of_spf));
+    notes.extend(progress.spf.as_ref().map(|outcome| aged(of_spf(outcome), since.spf)));
     match &progress.lists {
         Some(found) => notes.extend(of_lists(found)),
         None if options.lists.is_empty() => {}

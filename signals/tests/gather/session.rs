@@ -29,6 +29,7 @@ async fn a_client_in_order_is_known_for_what_it_is() {
     assert_eq!(said(&facts, "ptr"), ["mail.src.example, confirmed"]);
     assert_eq!(said(&facts, "spf"), ["pass src.example by a:mail.src.example"]);
     assert_eq!(said(&facts, "helo"), ["resolves to the client"]);
+    assert!(["ptr", "helo", "spf"].iter().all(|signal| notes(&facts, signal)[0].age.is_some()));
     assert!(said(&facts, "lookups").is_empty() && findings.notes.iter().all(|n| !n.source.is_empty()));
 }
 
@@ -47,6 +48,12 @@ async fn a_listed_client_without_a_name_is_known_for_that() {
     assert_eq!(listing.source, "bl.example");
     assert!(listing.value.starts_with(LISTED) && listing.age.is_some(), "{listing:?}");
     assert_eq!(said(&facts, "ptr"), ["none"]);
+    assert_eq!(
+        (notes(&facts, "ptr")[0].age, notes(&facts, "helo")[0].age),
+        (None, None),
+        "nothing has an age"
+    );
+    assert!(notes(&facts, "spf")[0].age.is_some());
 }
 
 #[tokio::test]
