@@ -51,8 +51,7 @@ pub struct Progress {
 pub(super) async fn heard(mut progress: Watched, deadline: Instant) -> Progress {
     // An error says that the task has ended early; what it came to is there all the same.
     let _ = timeout_at(deadline, progress.wait_for(|progress| progress.done)).await;
-    let heard = progress.borrow().clone();
-    heard
+    progress.borrow().clone()
 }
 
 impl Inquiry {
