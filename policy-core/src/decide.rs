@@ -46,7 +46,9 @@ pub fn decide(policy: &Arc<Policy>, state: &State, facts: &Facts, now: Timestamp
     let recipient = recipient_digest(state, facts);
     let learn = |settled| state.settle(settled, now);
     state.sessions.ask(&state.keyring, policy, facts, now, learn, |session| {
-        let policy = Arc::clone(&session.policy);
+        // Mostly it is the one that is asked with; counting it once more would be a line that all threads write to.
+        let own = (!Arc::ptr_eq(&session.policy, policy)).then(|| Arc::clone(&session.policy));
+        let policy = own.as_ref().unwrap_or(policy);
         if policy.mode == Mode::Off {
             return unjudged(state, Reason::Off);
         }
@@ -58,10 +60,10 @@ pub fn decide(policy: &Arc<Policy>, state: &State, facts: &Facts, now: Timestamp
             return unjudged(state, Reason::Early);
         }
         if let Some(verdict) = session.answered(facts, recipient) {
-            return Decision { reply: verdict.reply(&policy, &facts.client), verdict, first: false };
+            return Decision { reply: verdict.reply(policy, &facts.client), verdict, first: false };
         }
-        let verdict = Arc::new(judge(&policy, state, session, facts, now));
-        let reply = verdict.reply(&policy, &facts.client);
+        let verdict = Arc::new(judge(policy, state, session, facts, now));
+        let reply = verdict.reply(policy, &facts.client);
         let standing = session.standing_verdict(facts, &verdict);
         let verdict = session.note(facts, recipient, verdict, reply != Reply::Accept);
         let first = standing.is_none();
