@@ -56,7 +56,7 @@ fn the_sample_shows_every_key() {
             value.is_some()
         });
         assert!(
-            present || key == "gateway" || key == "filter.headers.threshold",
+            present || key == "gateway" || key == "list" || key == "filter.headers.threshold",
             "{key} is not in the sample"
         );
     }
@@ -72,6 +72,8 @@ fn the_samples_example_works() {
         config.policy.gateways.refuse(client.parse().unwrap(), Mailbox::new("a@example.com").as_ref())
     };
     assert!(refuse("198.51.100.1") && !refuse("192.0.2.1"));
+    let lists = config.lookups.unwrap().gather.lists;
+    assert_eq!((lists.len(), lists[3].weight, lists[4].codes.len()), (5, 0.5, 2));
 }
 
 #[test]

@@ -95,7 +95,18 @@ impl<D: Dns> Authenticator<D> {
         envelope: &EnvelopeView,
         trusted_sealers: &[DomainName],
     ) -> Authentication {
-        let deadline = Instant::now() + self.options.budget;
+        self.verify_by(Instant::now() + self.options.budget, raw, envelope, trusted_sealers).await
+    }
+
+    /// The same by a deadline of the caller's: what the DNS has not said by then is a temporary error, and all
+    /// else is told.
+    pub async fn verify_by(
+        &self,
+        deadline: Instant,
+        raw: &[u8],
+        envelope: &EnvelopeView,
+        trusted_sealers: &[DomainName],
+    ) -> Authentication {
         let read = aside(raw.len(), || caught(|| Message::read(raw, self.options.signatures)));
         let Some(message) = read.flatten() else {
             return Authentication { dmarc: Dmarc::PermError, ..Authentication::default() };

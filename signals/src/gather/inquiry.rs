@@ -22,8 +22,10 @@ const PERSISTENCE: u32 = 5;
 pub(super) struct Inquiry {
     session: SessionId,
     address: IpAddr,
-    /// The names that the mail server has found; it is not asked again.
-    told: Option<DomainName>,
+    /// The mail server has found a reverse name; it is not asked again.
+    told: bool,
+    /// That name, if it leads back to the address. Any other is anybody's.
+    name: Option<DomainName>,
     helo: Option<String>,
     /// `None` before MAIL.
     sender: Option<Sender>,
@@ -45,6 +47,8 @@ pub struct Progress {
     pub ours: bool,
     /// Nothing more will come.
     pub done: bool,
+    /// Everything has come.
+    pub finished: bool,
 }
 
 /// What is known at the deadline, or as soon as nothing more will come.
@@ -62,7 +66,8 @@ impl Inquiry {
         Self {
             session: facts.session,
             address: client.address.to_canonical(),
-            told: client.name.as_ref().or(client.reverse_name.as_ref()).cloned(),
+            told: client.name.is_some() || client.reverse_name.is_some(),
+            name: client.name.clone(),
             ours: greeted.is_some_and(|name| options.own_names.contains(&name)),
             helo: helo.map(str::to_owned),
             sender: facts.envelope.sender.clone().filter(|_| facts.stage >= Stage::Mail),
@@ -87,8 +92,8 @@ impl Inquiry {
             )
         };
         // What has not come by then stays unknown.
-        let _ = timeout(within * PERSISTENCE, all).await;
-        progress.send_modify(|progress| progress.done = true);
+        let finished = timeout(within * PERSISTENCE, all).await.is_ok();
+        progress.send_modify(|progress| (progress.done, progress.finished) = (true, finished));
     }
 
     /// The reverse name, unless the mail server has found it; then what lists say of it.
@@ -99,7 +104,7 @@ impl Inquiry {
         within: Duration,
         progress: &watch::Sender<Progress>,
     ) {
-        if self.told.is_some() {
+        if self.told {
             return;
         }
         let reverse = reverse::confirm(dns, self.address).await;
@@ -126,7 +131,7 @@ impl Inquiry {
     async fn lists<D: Dns>(&self, lists: &Lists<D>, within: Duration, progress: &watch::Sender<Progress>) {
         let helo = self.helo.as_deref().and_then(DomainName::new).map(Target::Helo);
         let sender = self.sender.as_ref().and_then(|sender| sender.domain()).cloned().map(Target::Sender);
-        let reverse = self.told.clone().map(Target::ReverseName);
+        let reverse = self.name.clone().map(Target::ReverseName);
         let targets: Vec<Target> =
             [Some(Target::Client(self.address)), reverse, helo, sender].into_iter().flatten().collect();
         // A little before the deadline, so that lists that have answered are heard in time.
@@ -136,6 +141,16 @@ impl Inquiry {
 }
 
 impl Progress {
+    /// Whether asking again might say more: the DNS has not answered everything.
+    pub(super) fn lacks_something(&self) -> bool {
+        let reverse = matches!(self.reverse, Some(Reverse::Unknown(_)));
+        let helo = matches!(self.helo, Some(HeloCheck::Unknown(_)));
+        let spf = self.spf.as_ref().is_some_and(|outcome| outcome.result == SpfResult::TempError);
+        let unanswered = |unknown: &lists::Unknown| matches!(unknown.why, lists::Why::Dns(_));
+        let lists = self.lists.as_ref().is_some_and(|found| found.unknown.iter().any(unanswered));
+        !self.finished || reverse || helo || spf || lists
+    }
+
     fn add(&mut self, findings: lists::Findings) {
         let all = self.lists.get_or_insert_default();
         all.listings.extend(findings.listings);
@@ -210,5 +225,24 @@ pub(super) fn verify<'a>(
         if !facts.message.verified.contains(&verified) {
             facts.message.verified.push(verified);
         }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    impl Progress {
+        /// Of an inquiry that has found everything out.
+        pub(crate) fn complete() -> Self {
+            Self { done: true, finished: true, ..Self::default() }
+        }
+    }
+
+    /// One of many.
+    pub(crate) fn inquiry(n: u32) -> Inquiry {
+        let address = IpAddr::from(n.to_be_bytes());
+        let session = SessionId::Tcp((address, 4321).into());
+        Inquiry { session, address, told: false, name: None, helo: None, sender: None, ours: false }
     }
 }

@@ -1,5 +1,6 @@
 //! What the message itself shows, at its end.
 
+use super::desk::Watched;
 use super::inquiry::{Progress, verify};
 use super::{Options, notes};
 use crate::authentication::{self, Authentication, Authenticator, EnvelopeView, Outcome};
@@ -10,40 +11,59 @@ use policy_core::facts::{Facts, VerifiedBy};
 use policy_core::findings::{Dkim, Dmarc};
 use policy_core::message::Raw;
 use policy_core::name::{DomainName, Sender};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout};
 
-/// Looks at the text, and verifies signatures unless an upstream check has done so.
-pub(super) async fn tell<D: Dns>(
+/// What a message was seen to be, before it is known of its client what there is to know.
+pub(super) enum Seen {
+    /// An upstream check has verified a signature.
+    Upstream,
+    /// It is too large to be kept, so that no signature can be verified.
+    InPart,
+    /// Its signatures have been looked at.
+    Verified(Authentication),
+}
+
+/// Reads the text's traits into the facts, and verifies signatures unless an upstream check has done so.
+pub(super) async fn look<D: Dns>(
     authenticator: &Authenticator<D>,
     options: &Options,
     raw: &Raw,
-    progress: &Progress,
+    mut progress: Watched,
     facts: &mut Facts,
     deadline: Instant,
-) {
-    let addressed = Addressed {
-        sender: facts.envelope.sender.as_ref().and_then(Sender::domain),
-        recipients: facts.envelope.accepted_recipients.unwrap_or(0),
-    };
-    facts.findings.content = traits(raw, addressed);
+) -> Seen {
+    let sender = facts.envelope.sender.as_ref().and_then(Sender::domain);
+    let recipients = facts.envelope.accepted_recipients.unwrap_or(0);
+    facts.findings.content = traits(raw, Addressed { sender, recipients });
     if facts.message.verified.iter().any(|verified| verified.by == VerifiedBy::Dkim) {
-        facts.findings.dkim = Dkim::Pass;
-        facts.findings.notes.push(notes::left_alone("dkim", "verified upstream"));
-        return;
+        return Seen::Upstream;
     }
     if !raw.whole() {
-        facts.findings.notes.push(notes::left_alone("dkim", "unknown: the message is too large to be kept"));
-        return;
+        return Seen::InPart;
     }
-    let envelope = EnvelopeView {
-        helo: facts.client.helo.as_deref().and_then(DomainName::new),
-        mail_from: addressed.sender.cloned(),
-        spf: spf(progress),
-    };
-    let verified = authenticator.verify(raw.octets(), &envelope, &options.trusted_sealers);
-    match timeout_at(deadline, verified).await {
-        Ok(found) => write(&found, facts),
-        Err(_) => facts.findings.notes.push(notes::left_alone("dkim", "unknown: no answer in time")),
+    // DMARC and the rule for forwarders want SPF, which has been asked since MAIL; half of the time is left for
+    // the keys if it hangs. An error says that it will not come.
+    let patience = deadline.saturating_duration_since(Instant::now()) / 2;
+    let _ = timeout(patience, progress.wait_for(|progress| progress.done || progress.spf.is_some())).await;
+    let spf = spf(&progress.borrow());
+    let helo = facts.client.helo.as_deref().and_then(DomainName::new);
+    let envelope = EnvelopeView { helo, mail_from: sender.cloned(), spf };
+    let sealers = &options.trusted_sealers;
+    Seen::Verified(authenticator.verify_by(deadline, raw.octets(), &envelope, sealers).await)
+}
+
+/// Writes into the facts what a message's signatures came to.
+pub(super) fn tell(seen: Seen, facts: &mut Facts) {
+    let left_alone = |why| notes::left_alone("dkim", why);
+    match seen {
+        Seen::Upstream => {
+            facts.findings.dkim = Dkim::Pass;
+            facts.findings.notes.push(left_alone("verified upstream"));
+        }
+        Seen::InPart => {
+            facts.findings.notes.push(left_alone("unknown: the message is too large to be kept"));
+        }
+        Seen::Verified(found) => write(&found, facts),
     }
 }
 

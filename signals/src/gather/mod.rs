@@ -5,10 +5,12 @@
 //! the facts → at the end of the message, signatures and text.
 //!
 //! Invariants: nobody waits longer than [`Options::within`]; what has not come by then is *unknown*, and is
-//! there for the next question, since the task goes on without whoever began it. What the mail server or an
+//! there for the next question, since the task goes on without whoever began it. What stayed unknown to the
+//! end is asked again by the next question, of the resolver's cache first of all. What the mail server or an
 //! upstream check has said already is not asked again.
 //!
-//! Known limit: what a session has heard it keeps until it ends, however short the time to live of an answer.
+//! Known limits: what a session has heard it keeps until it ends, however short the time to live of an answer.
+//! The hashing of a message comes on top of the time for questions.
 
 mod desk;
 mod inquiry;
@@ -123,11 +125,18 @@ impl<D: Dns> Signals<D> {
     pub async fn gather(&self, facts: &mut Facts) {
         let deadline = Instant::now() + self.0.options.within;
         self.operator(facts);
-        let progress = inquiry::heard(self.progress(facts), deadline).await;
-        progress.tell(facts, &self.0.options);
-        let raw = facts.message.raw.take();
-        if let Some(raw) = raw.filter(|_| facts.stage == Stage::EndOfMessage) {
-            message::tell(&self.0.authenticator, &self.0.options, &raw, &progress, facts, deadline).await;
+        let progress = self.progress(facts);
+        let raw = facts.message.raw.take().filter(|_| facts.stage == Stage::EndOfMessage);
+        let seen = match raw {
+            Some(raw) => {
+                let (authenticator, options) = (&self.0.authenticator, &self.0.options);
+                Some(message::look(authenticator, options, &raw, progress.clone(), facts, deadline).await)
+            }
+            None => None,
+        };
+        inquiry::heard(progress, deadline).await.tell(facts, &self.0.options);
+        if let Some(seen) = seen {
+            message::tell(seen, facts);
         }
     }
 
@@ -135,9 +144,8 @@ impl<D: Dns> Signals<D> {
     fn progress(&self, facts: &Facts) -> desk::Watched {
         let inquiry = Inquiry::of(facts, &self.0.options);
         let (dns, lists, within) = (&self.0.dns, &self.0.lists, self.0.options.within);
-        self.0.desk.find(&inquiry, |progress| {
-            let (dns, lists, inquiry) = (dns.clone(), lists.clone(), inquiry.clone());
-            tokio::spawn(inquiry.run(dns, lists, within, progress));
+        self.0.desk.find(inquiry, |inquiry, progress| {
+            tokio::spawn(inquiry.run(dns.clone(), lists.clone(), within, progress));
         })
     }
 

@@ -22,7 +22,8 @@ fn note(signal: &'static str, value: impl Into<CompactString>, source: impl Into
     Note { signal, value: value.into(), source: source.into(), age: None }
 }
 
-/// What the listings of a client amount to. One that speaks for it counts only where none speaks against it.
+/// What the listings of a client amount to. One that speaks for it counts only where none speaks against it,
+/// and only of what is the client's own: anybody can give a good name for HELO or sender.
 pub(super) fn listing(findings: &Listed) -> Listing {
     let mut weight = 0.0;
     let (mut policy, mut allowed) = (false, false);
@@ -30,7 +31,10 @@ pub(super) fn listing(findings: &Listed) -> Listing {
         match listing.meaning {
             Meaning::Listed(more) => weight += more,
             Meaning::Policy => policy = true,
-            Meaning::Allowed(more) => allowed |= more > 0.0,
+            Meaning::Allowed(more) => {
+                let own = matches!(listing.target, Target::Client(_) | Target::ReverseName(_));
+                allowed |= own && more > 0.0;
+            }
             Meaning::Error => {}
         }
     }
@@ -40,7 +44,7 @@ pub(super) fn listing(findings: &Listed) -> Listing {
         () if weight > 0.0 => Listing::Light,
         () if policy => Listing::Policy,
         () if allowed => Listing::Allowed,
-        () if findings.clear > 0 => Listing::NotListed,
+        () if findings.clear > 0 || !findings.listings.is_empty() => Listing::NotListed,
         () => Listing::Unknown,
     }
 }

@@ -1,5 +1,6 @@
 //! A DNS server in the process of the test, that does what it is told: answer, lie, keep silent, wait.
 #![allow(dead_code, reason = "each test file uses its part")]
+#![allow(clippy::panic, reason = "tests assert by panicking")]
 
 use hickory_server::net::runtime::Time;
 use hickory_server::net::xfer::Protocol;
@@ -114,9 +115,8 @@ impl Drop for TestServer {
 
 impl TestServer {
     pub(crate) async fn start(script: impl Fn(&Asked) -> Say + Send + Sync + 'static) -> Self {
-        let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let (udp, tcp) = sockets().await;
         let address = udp.local_addr().unwrap();
-        let tcp = TcpListener::bind(address).await.unwrap();
         let shared = Arc::new(Shared {
             script: Box::new(script),
             asked: watch::Sender::new(Vec::new()),
@@ -170,6 +170,17 @@ pub(crate) fn hurried(server: SocketAddr) -> ResolverOptions {
         breaker: BreakerOptions { failures: 0, ..BreakerOptions::default() },
         ..ResolverOptions::named([server])
     }
+}
+
+/// A port that is free over UDP may be taken over TCP.
+async fn sockets() -> (UdpSocket, TcpListener) {
+    for _ in 0..100 {
+        let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        if let Ok(tcp) = TcpListener::bind(udp.local_addr().unwrap()).await {
+            return (udp, tcp);
+        }
+    }
+    panic!("no port is free");
 }
 
 struct Handler(Arc<Shared>);
