@@ -263,7 +263,8 @@ impl<'a> Case<'a> {
         let pool = self.is_from_pool();
         // The network's chain is always there, and the first.
         if let Some((network, reading)) = chains.next() {
-            let cost = if pool { connections_of(cost) } else { cost };
+            // Its sessions alone are the host's own.
+            let cost = if pool { PerHour::default() } else { cost };
             debits.push(debit(Payer::Address, (network.specific(), reading[0]), 1.0, cost));
             if !pool && !matches!(standing.word, Word::High | Word::Medium) {
                 debits.push(debit(Payer::Prefix, widest(network, reading), limits.prefix_factor, cost));
@@ -318,11 +319,6 @@ impl<'a> Case<'a> {
         let before = (f64::from(transaction.accepted), transaction.bytes_debited as f64);
         PerHour([connection, 1.0, recipient + before.0, bytes + before.1])
     }
-}
-
-/// What of a cost is the host's own, whoever's mail it brings.
-const fn connections_of(PerHour([connections, ..]): PerHour) -> PerHour {
-    PerHour([connections, 0.0, 0.0, 0.0])
 }
 
 /// A chain's general key, and what is known of it.
