@@ -82,7 +82,7 @@ impl<V: Worth> Table<V> {
     /// by the uppermost ones and the bucket by the lowest ten, so that what is in one segment spreads over both.
     fn place(&self, key: &Key) -> Place {
         let hash = self.hasher.hash_one(key);
-        let segment = ((hash & 0xffff_ffff) * self.segments.len() as u64 >> 32) as usize;
+        let segment = (((hash & 0xffff_ffff) * self.segments.len() as u64) >> 32) as usize;
         let shard = self.segments[segment].map.determine_shard(hash as usize);
         Place { segment, shard, hash }
     }
