@@ -10,6 +10,7 @@ use policy_core::name::{DomainName, Mailbox, Sender};
 use policy_core::policy::{Gateways, Mode, Policy, Recipients};
 use policy_core::standing::Word;
 use policy_core::time::Timestamp;
+use policy_core::verdict::Scope;
 use policy_core::{Decision, State, decide, report};
 use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
