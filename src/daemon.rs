@@ -14,6 +14,8 @@ use crate::log::Log;
 use crate::lookups::Lookups;
 use crate::sockets::{self, BindError, Bound, Listener, SocketFile};
 use policy_core::State;
+use signals::lists::Standing;
+use signals::resolver::Health;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,6 +28,9 @@ use tracing::{error, info};
 
 /// Each second a sixtieth of the state is swept, so that all of it is visited each minute.
 const SWEEPS: usize = 60;
+
+/// How often it is said how lookups are doing.
+const TELL_LOOKUPS: Duration = Duration::from_secs(600);
 
 /// Why the daemon did not start.
 #[derive(Debug, Error)]
@@ -68,6 +73,7 @@ pub struct Daemon {
     stop: watch::Sender<bool>,
     servers: JoinSet<Result<(), Ended>>,
     sweeper: JoinHandle<()>,
+    teller: JoinHandle<()>,
 }
 
 impl Daemon {
@@ -100,6 +106,7 @@ impl Daemon {
             stop: watch::Sender::new(false),
             servers: JoinSet::new(),
             sweeper: tokio::spawn(sweep(engine.clone())),
+            teller: tokio::spawn(tell_lookups(engine.clone())),
             listening: Vec::new(),
             started: config,
             engine,
@@ -253,6 +260,7 @@ impl Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         self.sweeper.abort();
+        self.teller.abort();
     }
 }
 
@@ -285,6 +293,25 @@ async fn sweep(engine: Engine) {
             tokio::task::spawn_blocking(move || state.sweep(state.segments().div_ceil(SWEEPS), now)).await;
         if let Err(error) = swept {
             error!(%error, "a sweep failed");
+        }
+    }
+}
+
+/// Says now and then how lookups are doing, and which lists are not asked.
+async fn tell_lookups(engine: Engine) {
+    let mut ticks = interval(TELL_LOOKUPS);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // The first tick comes at once, when there is nothing to tell yet.
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        let Some(lookups) = engine.lookups() else { continue };
+        let Health { questions, hits, sent, timed_out, server_failed, suspensions, suspended_for, .. } =
+            lookups.health();
+        let suspended = suspended_for.is_some();
+        info!(questions, hits, sent, timed_out, server_failed, suspensions, suspended, "lookups so far");
+        for list in lookups.lists().into_iter().filter(|list| list.standing != Standing::InOrder) {
+            info!(list = %list.list, standing = ?list.standing, asked = list.asked, "a list is not asked");
         }
     }
 }

@@ -192,6 +192,9 @@ impl Engine {
             self.0.recent.push(record);
         } else {
             self.0.counters.quiet.fetch_add(1, Ordering::Relaxed);
+            if record.facts.stage == Stage::EndOfMessage {
+                self.0.recent.know_more(record.verdict.id, record.facts);
+            }
         }
     }
 }

@@ -4,10 +4,11 @@ use crate::config;
 use policy_core::facts::Facts;
 use signals::gather::{Signals, StartError};
 use signals::lists::ListHealth;
-use signals::operators::{Operators, OperatorsError};
+use signals::operators::Operators;
 use signals::resolver::{Health, Resolver, ResolverError};
 use std::fmt;
 use thiserror::Error;
+use tracing::error;
 
 /// Why nothing can be looked up.
 #[derive(Debug, Error)]
@@ -15,9 +16,6 @@ pub enum LookupsError {
     /// There is no resolver.
     #[error(transparent)]
     Resolver(#[from] ResolverError),
-    /// A table of operators cannot be used.
-    #[error(transparent)]
-    Operators(#[from] OperatorsError),
     /// A list cannot be used, or signatures cannot be verified.
     #[error(transparent)]
     Gather(#[from] StartError),
@@ -38,7 +36,8 @@ impl fmt::Debug for Lookups {
 }
 
 impl Lookups {
-    /// To be called on the runtime that it will look up on. Reads the tables of operators.
+    /// To be called on the runtime that it will look up on. Reads the tables of operators; without one that can
+    /// be used everything else is looked up all the same, and the log says so.
     ///
     /// # Errors
     ///
@@ -46,7 +45,9 @@ impl Lookups {
     pub fn start(config: config::Lookups) -> Result<Self, LookupsError> {
         let operators = match &config.operators[..] {
             [] => None,
-            files => Some(Operators::open(files)?),
+            files => Operators::open(files)
+                .inspect_err(|error| error!(%error, "no network's operator is known"))
+                .ok(),
         };
         let resolver = Resolver::new(config.resolver.clone())?;
         let signals = Signals::start(resolver, operators, config.gather.clone())?;

@@ -60,6 +60,14 @@ impl Recent {
         drop(oldest);
     }
 
+    /// What a later question of the same mail has shown: the end of a message knows more than its recipient.
+    pub(crate) fn know_more(&self, id: DecisionId, facts: Arc<Facts>) {
+        let mut records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(record) = records.iter_mut().rev().find(|record| record.verdict.id == id) {
+            record.facts = facts;
+        }
+    }
+
     /// The decision of this id. Of two, as front ends that ask the same may hear, the first.
     pub(crate) fn find(&self, id: DecisionId) -> Option<Record> {
         let records = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -42,6 +42,10 @@ pub(crate) struct Calibration {
     bad: [AtomicU32; BINS],
     /// The chance of spam at each bin's middle, never falling.
     chances: [AtomicU32; BINS],
+    /// Good mail in each bin and those above.
+    good_from: [AtomicU32; BINS],
+    /// Good and bad mail in all bins.
+    all: AtomicU32,
     curve: [AtomicU32; 2],
     purity: AtomicU32,
 }
@@ -53,6 +57,8 @@ impl Calibration {
             good: cells(0.0),
             bad: cells(0.0),
             chances: cells(0.0),
+            good_from: cells(0.0),
+            all: AtomicU32::new(0),
             curve: curve.map(|value| AtomicU32::new(value.to_bits())),
             purity: AtomicU32::new(1.0f32.to_bits()),
         };
@@ -76,9 +82,8 @@ impl Calibration {
     /// a share of `least`.
     pub(crate) fn good_above(&self, said: f32, least: f32) -> Option<f32> {
         let (bin, _) = place(said);
-        let sum = |bins: &[AtomicU32]| bins.iter().map(load).sum::<f32>();
-        let all = sum(&self.good);
-        (all * least >= 1.5).then(|| (sum(&self.good[bin..]) + 0.5) / all)
+        let all = load(&self.good_from[0]);
+        (all * least >= 1.5).then(|| (load(&self.good_from[bin]) + 0.5) / all)
     }
 
     /// The share of spam among what looks most like it, the worse half of all that was called spam. What is
@@ -97,13 +102,12 @@ impl Calibration {
         for (bin, share) in [(bin, 1.0 - rest), (bin + 1, rest)] {
             store(&side[bin], load(&side[bin]) + share);
         }
-        let all = || self.good.iter().chain(&self.bad);
-        if all().map(load).sum::<f32>() > MEMORY {
-            all().for_each(|cell| store(cell, 0.5 * load(cell)));
+        if load(&self.all) + 1.0 > MEMORY {
+            self.good.iter().chain(&self.bad).for_each(|cell| store(cell, 0.5 * load(cell)));
         }
         self.scale(said, if spam { 1.0 } else { 0.0 });
         self.draw();
-        store(&self.purity, self.measure_purity());
+        self.sum();
     }
 
     fn scale(&self, said: f32, label: f32) {
@@ -114,17 +118,20 @@ impl Calibration {
         store(&self.curve[1], (offset + step).clamp(-2.0, 2.0));
     }
 
-    fn measure_purity(&self) -> f32 {
-        let half = 0.5 * self.bad.iter().map(load).sum::<f32>();
-        let (mut good, mut bad) = (0.0, 0.0);
+    /// Sums the bins up, so that nobody who reads has to.
+    fn sum(&self) {
+        let (mut good, bad) = (0.0, self.bad.iter().map(load).sum::<f32>());
+        let (mut above, mut purity) = (0.0, None);
         for bin in (0..BINS).rev() {
             good += load(&self.good[bin]);
-            bad += load(&self.bad[bin]);
-            if bad >= half {
-                break;
+            above += load(&self.bad[bin]);
+            store(&self.good_from[bin], good);
+            if above >= 0.5 * bad {
+                purity.get_or_insert((above + K_PURE) / (above + good + K_PURE));
             }
         }
-        ((bad + K_PURE) / (bad + good + K_PURE)).max(LEAST_PURITY)
+        store(&self.all, good + bad);
+        store(&self.purity, purity.unwrap_or(1.0).max(LEAST_PURITY));
     }
 
     /// Draws the chances anew: each bin leans on the curve, and bins that would fall are pooled with those
@@ -132,8 +139,13 @@ impl Calibration {
     fn draw(&self) {
         let [slope, offset] = self.curve();
         let mut pools = arrayvec::ArrayVec::<(f32, f32, usize), BINS>::new();
+        // From bin to bin the odds against spam change by one factor; 64 roundings of the product stay below a
+        // hundred-thousandth of a chance.
+        let mut against = (-slope * LOWEST - offset).exp();
+        let step = (-slope * WIDTH).exp();
         for bin in 0..BINS {
-            let curve = sigmoid(slope * (LOWEST + bin as f32 * WIDTH) + offset);
+            let curve = 1.0 / (1.0 + against);
+            against *= step;
             let (good, bad) = (load(&self.good[bin]), load(&self.bad[bin]));
             let weight = good + bad + K_CURVE;
             let mut pool = ((bad + K_CURVE * curve) / weight, weight, 1);

@@ -46,7 +46,9 @@ pub fn decide(policy: &Arc<Policy>, state: &State, facts: &Facts, now: Timestamp
     let recipient = recipient_digest(state, facts);
     let learn = |settled| state.settle(settled, now);
     state.sessions.ask(&state.keyring, policy, facts, now, learn, |session| {
-        let policy = Arc::clone(&session.policy);
+        // Mostly it is the one that is asked with; counting it once more would be a line that all threads write to.
+        let own = (!Arc::ptr_eq(&session.policy, policy)).then(|| Arc::clone(&session.policy));
+        let policy = own.as_ref().unwrap_or(policy);
         if policy.mode == Mode::Off {
             return unjudged(state, Reason::Off);
         }
@@ -58,10 +60,10 @@ pub fn decide(policy: &Arc<Policy>, state: &State, facts: &Facts, now: Timestamp
             return unjudged(state, Reason::Early);
         }
         if let Some(verdict) = session.answered(facts, recipient) {
-            return Decision { reply: verdict.reply(&policy, &facts.client), verdict, first: false };
+            return Decision { reply: verdict.reply(policy, &facts.client), verdict, first: false };
         }
-        let verdict = Arc::new(judge(&policy, state, session, facts, now));
-        let reply = verdict.reply(&policy, &facts.client);
+        let verdict = Arc::new(judge(policy, state, session, facts, now));
+        let reply = verdict.reply(policy, &facts.client);
         let standing = session.standing_verdict(facts, &verdict);
         let verdict = session.note(facts, recipient, verdict, reply != Reply::Accept);
         let first = standing.is_none();
@@ -261,7 +263,8 @@ impl<'a> Case<'a> {
         let pool = self.is_from_pool();
         // The network's chain is always there, and the first.
         if let Some((network, reading)) = chains.next() {
-            let cost = if pool { connections_of(cost) } else { cost };
+            // Its sessions alone are the host's own.
+            let cost = if pool { PerHour::default() } else { cost };
             debits.push(debit(Payer::Address, (network.specific(), reading[0]), 1.0, cost));
             if !pool && !matches!(standing.word, Word::High | Word::Medium) {
                 debits.push(debit(Payer::Prefix, widest(network, reading), limits.prefix_factor, cost));
@@ -316,11 +319,6 @@ impl<'a> Case<'a> {
         let before = (f64::from(transaction.accepted), transaction.bytes_debited as f64);
         PerHour([connection, 1.0, recipient + before.0, bytes + before.1])
     }
-}
-
-/// What of a cost is the host's own, whoever's mail it brings.
-const fn connections_of(PerHour([connections, ..]): PerHour) -> PerHour {
-    PerHour([connections, 0.0, 0.0, 0.0])
 }
 
 /// A chain's general key, and what is known of it.

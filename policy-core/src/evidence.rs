@@ -109,6 +109,10 @@ fn day_of(at: Timestamp) -> u16 {
 
 /// What is left of a number after some days.
 fn faded(number: f32, days: u16) -> f32 {
+    // Most records had no mail yesterday, and many are asked of.
+    if number == 0.0 || days == 0 {
+        return number;
+    }
     (f64::from(number) * (-f64::from(days) * 86_400.0 / VOLUME_HALF_LIFE).exp2()) as f32
 }
 
@@ -185,17 +189,63 @@ impl Record {
 
     /// The record as it reads now.
     pub fn read(&self, now: Timestamp) -> Reading {
-        let lag = f64::from(now.as_secs_u32()) - f64::from(self.landmark);
-        let mut turned = *self;
-        turned.turn_to(day_of(now));
-        Reading {
-            // A clock that jumped back must not blow the sums up.
-            fast: self.fast.scaled((-lag / FAST_HALF_LIFE).exp2().min(1.0)).at_least_nothing(),
-            slow: self.slow.scaled((-lag / SLOW_HALF_LIFE).exp2().min(1.0)).at_least_nothing(),
-            today: turned.today,
-            busiest: turned.busiest,
-            age_days: day_of(now).saturating_sub(self.first_day),
+        Reader::at(now).read(self)
+    }
+
+    /// Evidence and volume together as they read now: what would be lost without the record.
+    pub(crate) fn amount(&self, now: Timestamp) -> f32 {
+        let reader = Reader::at(now);
+        let [today, busiest] = reader.volume(self);
+        let slow = self.slow.scaled(reader.left(self.landmark, SLOW_HALF_LIFE)).at_least_nothing();
+        slow.evidence() + today.max(busiest)
+    }
+}
+
+/// Reads records at one moment. The keys of one message were often first seen with the same message, and what
+/// time leaves of records that began together is reckoned once.
+pub(crate) struct Reader {
+    secs: u32,
+    day: u16,
+    /// The landmark of the record read last.
+    landmark: u32,
+    /// What is left of its fast and its slow memory.
+    left: [f64; 2],
+}
+
+impl Reader {
+    /// A reader at `now`.
+    pub(crate) fn at(now: Timestamp) -> Self {
+        let secs = now.as_secs_u32();
+        Self { secs, day: day_of(now), landmark: secs, left: [1.0; 2] }
+    }
+
+    /// A record as it reads at this moment.
+    pub(crate) fn read(&mut self, record: &Record) -> Reading {
+        if record.landmark != self.landmark {
+            self.landmark = record.landmark;
+            self.left = [FAST_HALF_LIFE, SLOW_HALF_LIFE].map(|half_life| self.left(self.landmark, half_life));
         }
+        let [today, busiest] = self.volume(record);
+        Reading {
+            fast: record.fast.scaled(self.left[0]).at_least_nothing(),
+            slow: record.slow.scaled(self.left[1]).at_least_nothing(),
+            today,
+            busiest,
+            age_days: self.day.saturating_sub(record.first_day),
+        }
+    }
+
+    fn left(&self, landmark: u32, half_life: f64) -> f64 {
+        let lag = f64::from(self.secs) - f64::from(landmark);
+        // A clock that jumped back must not blow the sums up.
+        (-lag / half_life).exp2().min(1.0)
+    }
+
+    /// Messages of today, and of the busiest day before.
+    fn volume(&self, record: &Record) -> [f32; 2] {
+        let mut turned = *record;
+        turned.turn_to(self.day);
+        [turned.today, turned.busiest]
     }
 }
 

@@ -9,7 +9,7 @@
 use crate::evidence::{Reading, Tally};
 use crate::identity::{Identities, Kind, MAX_CHAINS};
 use crate::ledger::{Ledger, Readings};
-use crate::presentation::{SHOWN, SHOWN_VALUES, Trait, TraitSet};
+use crate::presentation::{SHOWN, SHOWN_VALUES, TraitSet};
 use crate::time::Timestamp;
 use crate::weights::{Part, Without};
 use arrayvec::ArrayVec;
@@ -63,7 +63,7 @@ const K_OWN: f32 = 8.0;
 /// Evidence at which half of what is to be known of an identity is known.
 const K_CONFIDENCE: f32 = 6.0;
 /// Messages that the prior of a trait is worth.
-const K_TRAIT: f64 = 60.0;
+const K_TRAIT: f32 = 60.0;
 /// The share of labels that is thought to be wrong.
 const WRONG: f32 = 0.01;
 /// The farthest that one log-odds of a chain goes, and of a trait.
@@ -100,53 +100,54 @@ pub(crate) struct View {
 pub(crate) struct Features {
     /// The numbers.
     pub(crate) numbers: [f32; NUMBERS],
-    /// Places in the table: of each trait, then of each pair, by [`pairs`]; none where a trait is unknown.
-    pub(crate) places: ArrayVec<Option<u16>, PLACES>,
-    /// What each trait counts there, and each pair.
-    pub(crate) counts: [f32; 2],
+    /// Places in the table: of each trait, then of each pair, by [`PAIRS`].
+    places: [u16; PLACES],
+    /// What each of them counts: nothing where a trait is unknown.
+    counts: [f32; PLACES],
     /// What is left out.
     without: Without,
     /// The chains behind the numbers.
     pub(crate) views: ArrayVec<View, MAX_CHAINS>,
     /// Log-odds of the server's own share of spam: where a message of which nothing is known begins.
     pub(crate) base: f32,
+    /// That share itself.
+    share: f32,
+    /// What is left of a trait's evidence since the ledger's landmark.
+    left: f64,
 }
 
 impl Ledger {
     /// The features of a message with these identities, by what is known of each.
     pub(crate) fn features(&self, identities: &Identities, readings: &Readings, now: Timestamp) -> Features {
-        let (base, without) = (self.base(now), self.model.without());
-        let (numbers, views) = ([0.0; NUMBERS], ArrayVec::new());
-        let mut features =
-            Features { numbers, places: ArrayVec::new(), counts: [0.0; 2], without, views, base };
+        let (left, without) = (self.traits_left(now), self.model.without());
+        let mut features = Features::new(self.base(left), left, without);
         for (chain, levels) in identities.chains.iter().zip(readings) {
             if !without.has_chain(chain.kind) {
                 features.add_chain(chain.kind, levels);
             }
         }
-        let sum: f32 = self.add_traits(&mut features, &identities.traits, now);
+        let sum: f32 = self.add_traits(&mut features, &identities.traits);
         let unknown = features.unknown();
         features.numbers[BIAS] = 1.0;
         if !without.has(Part::Strangers) {
             features.numbers[UNKNOWN] = unknown;
             features.numbers[STRANGER] = unknown * 0.5 * sum.clamp(-TRAIT_LIMIT, TRAIT_LIMIT);
         }
-        features.places = places(&identities.traits);
-        features.counts = [OF_TRAIT, OF_PAIR].map(|count| count * unknown.max(LEAST));
+        features.look_up(&identities.traits, unknown.max(LEAST));
         features
     }
 
     /// Adds what each trait says; returns their sum.
-    fn add_traits(&self, features: &mut Features, traits: &TraitSet, now: Timestamp) -> f32 {
-        let base = features.base;
-        let mut sum = 0.0;
-        for (n, (value, good, bad)) in self.read_traits(traits, now).enumerate() {
-            if features.without.has_trait(n) || value.is_unknown() {
-                continue;
-            }
-            let prior = f64::from(sigmoid(base + self.model.prior(value)));
-            let estimate = (bad + K_TRAIT * prior) / (good + bad + K_TRAIT);
-            let log_odds = (logit(estimate as f32) - base).clamp(-TRAIT_LIMIT, TRAIT_LIMIT);
+    fn add_traits(&self, features: &mut Features, traits: &TraitSet) -> f32 {
+        let (base, mut sum) = (features.base, 0.0);
+        let against = (-base).exp();
+        for (n, value) in traits.iter().enumerate() {
+            let Some(place) = value.index().filter(|_| !features.without.has_trait(n)) else { continue };
+            let (good, bad) = self.read_trait(place, features.left);
+            // The prior is the sigmoid of base and the trait's own log-odds; this way both need no exponential.
+            let prior = 1.0 / (1.0 + against * self.model.prior_against(place));
+            let estimate = (bad as f32 + K_TRAIT * prior) / ((good + bad) as f32 + K_TRAIT);
+            let log_odds = (logit(estimate) - base).clamp(-TRAIT_LIMIT, TRAIT_LIMIT);
             features.numbers[TRAITS + n] = log_odds;
             sum += log_odds;
         }
@@ -155,6 +156,19 @@ impl Ledger {
 }
 
 impl Features {
+    fn new(base: f32, left: f64, without: Without) -> Self {
+        Self {
+            numbers: [0.0; NUMBERS],
+            places: [0; PLACES],
+            counts: [0.0; PLACES],
+            without,
+            views: ArrayVec::new(),
+            base,
+            share: sigmoid(base),
+            left,
+        }
+    }
+
     fn add_chain(&mut self, kind: Kind, levels: &[Reading]) {
         let kind = if kind == Kind::Unconfirmed { Kind::ReverseName } else { kind };
         let Some(slot) = SLOTS.iter().position(|&slot| slot == kind) else { return };
@@ -168,22 +182,23 @@ impl Features {
             }
             self.views.remove(at);
         }
-        let base = sigmoid(self.base);
+        let base = self.share;
         let around = wider.iter().rev().fold(base, |prior, level| lean(level.slow, prior, K_PARENT));
         let trusted = trusted(own.slow);
         let slow = lean(trusted, around, K_CHILD);
         let fast = lean(own.fast, slow, K_FAST);
-        let relative = |p: f32| (logit(p) - self.base).clamp(-LIMIT, LIMIT);
+        let relative = |log_odds: f32| (log_odds - self.base).clamp(-LIMIT, LIMIT);
+        let [of_slow, of_fast] = [slow, fast].map(logit);
         let [good, bad] = [own.slow.good, own.slow.bad].map(|weight| weight / evidence.max(NEW));
         let sure = confidence(trusted.evidence());
         let flag = |is: bool| if is { 1.0 } else { 0.0 };
         let numbers: [f32; PER_CHAIN] = [
-            relative(slow),
-            relative(lean(trusted, base, K_OWN)) * sure,
+            relative(of_slow),
+            relative(logit(lean(trusted, base, K_OWN))) * sure,
             flag(evidence < NEW),
             4.0 * good * bad * sure,
-            relative(around),
-            logit(fast) - logit(slow),
+            relative(logit(around)),
+            of_fast - of_slow,
             own.slow.good.ln_1p() * 0.5 * good,
             own.slow.bad.ln_1p() * 0.5 * bad,
             flag(wider.first().is_some_and(|level| level.slow.evidence() < NEW)),
@@ -203,28 +218,52 @@ impl Features {
         known.by_ref().fold(1.0, least)
     }
 
+    /// Looks up the places of traits and pairs of them, which count the more the less is known of the client.
+    fn look_up(&mut self, traits: &TraitSet, unknown: f32) {
+        let values: [Option<usize>; SHOWN] = std::array::from_fn(|n| traits.nth(n).index());
+        // Without branches, since nearly all are known: what an unknown one says is looked up and counts nothing.
+        let known = values.map(|value| f32::from(u8::from(value.is_some())));
+        let values = values.map(Option::unwrap_or_default);
+        for n in 0..SHOWN {
+            self.places[n] = place(values[n], values[n]);
+            self.counts[n] = OF_TRAIT * unknown * known[n];
+        }
+        for (n, (first, second)) in PAIRS.iter().map(|&(a, b)| (usize::from(a), usize::from(b))).enumerate() {
+            self.places[SHOWN + n] = place(values[first], values[second]);
+            self.counts[SHOWN + n] = OF_PAIR * unknown * known[first] * known[second];
+        }
+        if self.without != Without::default() {
+            let without = |n: &usize| self.without.has_place(*n);
+            (0..PLACES).filter(without).for_each(|n| self.counts[n] = 0.0);
+        }
+    }
+
     /// Places in the table with what they count.
     pub(crate) fn table(&self) -> impl Iterator<Item = (usize, f32)> {
-        let count = |n: usize| self.counts[usize::from(n >= SHOWN)];
-        let counts = move |n: usize| if self.without.has_place(n) { 0.0 } else { count(n) };
-        let counted = move |(n, place): (usize, &Option<u16>)| {
-            place.map_or((0, 0.0), |place| (usize::from(place), counts(n)))
-        };
-        self.places.iter().enumerate().map(counted)
+        self.places.iter().zip(self.counts).map(|(&place, count)| (usize::from(place), count))
+    }
+
+    /// What is left of a trait's evidence since the ledger's landmark.
+    pub(crate) const fn traits_left(&self) -> f64 {
+        self.left
     }
 }
 
-/// The pairs of traits that have a place in the table, in the order of [`Features::places`].
-pub(crate) fn pairs() -> impl Iterator<Item = (usize, usize)> {
-    (0..PAIRED).flat_map(|first| (first + 1..PAIRED).map(move |second| (first, second)))
-}
-
-fn places(traits: &TraitSet) -> ArrayVec<Option<u16>, PLACES> {
-    let values: ArrayVec<Option<usize>, SHOWN> = traits.iter().take(SHOWN).map(Trait::index).collect();
-    let alone = values.iter().map(|&value| Some(place(value?, value?)));
-    let pairs = pairs().map(|(first, second)| Some(place(values[first]?, values[second]?)));
-    alone.chain(pairs).collect()
-}
+/// The pairs of traits that have a place in the table, after those of single traits.
+pub(crate) const PAIRS: [(u8, u8); PLACES - SHOWN] = {
+    let mut pairs = [(0, 0); PLACES - SHOWN];
+    let (mut n, mut first, mut second) = (0, 0, 1);
+    while n < pairs.len() {
+        pairs[n] = (first, second);
+        n += 1;
+        second += 1;
+        if second as usize == PAIRED {
+            first += 1;
+            second = first + 1;
+        }
+    }
+    pairs
+};
 
 /// The place of a pair of trait values, or of one value with itself; pairs may share a place.
 fn place(first: usize, second: usize) -> u16 {

@@ -4,12 +4,12 @@
 //! values and every decision reads them, so they are plain atomic sums against one landmark: additions that
 //! commute, and reads that write to no shared cache line.
 
-use crate::evidence::{Reading, Record, Tally, Weight};
+use crate::evidence::{Reader, Reading, Record, Tally, Weight};
 use crate::features::logit;
 use crate::identity::{Chain, Identities, Key, Kind, MAX_CHAINS, MAX_LEVELS};
 use crate::model::Model;
 use crate::outcome::Outcome;
-use crate::presentation::{Trait, TraitSet};
+use crate::presentation::Trait;
 use crate::table::{Table, Worth};
 use crate::time::Timestamp;
 use crate::weights::{Part, Start};
@@ -28,8 +28,7 @@ const FULL_INFLUENCE: f32 = 20.0;
 
 impl Worth for Record {
     fn worth(&self, now: Timestamp) -> f32 {
-        let reading = self.read(now);
-        reading.slow.evidence() + reading.today.max(reading.busiest)
+        self.amount(now)
     }
 }
 
@@ -78,44 +77,51 @@ impl Ledger {
 
     /// What is known of every identity of a message.
     pub(crate) fn readings(&self, identities: &Identities, now: Timestamp) -> Readings {
-        self.heard(self.all_readings(identities, now))
-    }
-
-    /// What the standing hears of them: everything, but in a measurement without the fast memory.
-    fn heard(&self, mut readings: Readings) -> Readings {
-        if self.model.without().has(Part::Fast) {
-            readings.iter_mut().flatten().for_each(|reading| reading.fast = Tally::default());
-        }
+        let mut readings = self.all_readings(identities, now);
+        self.hear(&mut readings);
         readings
     }
 
+    /// What the standing hears of them: everything, but in a measurement without the fast memory.
+    fn hear(&self, readings: &mut Readings) {
+        if self.model.without().has(Part::Fast) {
+            readings.iter_mut().flatten().for_each(|reading| reading.fast = Tally::default());
+        }
+    }
+
     fn all_readings(&self, identities: &Identities, now: Timestamp) -> Readings {
-        let levels = || identities.chains.iter().flat_map(Chain::levels);
-        let keys: ArrayVec<Key, { MAX_CHAINS * MAX_LEVELS }> = levels().copied().collect();
-        let mut records = self.records.read_all(&keys).into_iter();
-        let mut read = || records.next().flatten().map_or(Reading::NOTHING, |record| record.read(now));
-        let chain = |chain: &Chain| chain.levels().iter().map(|_| read()).collect();
-        identities.chains.iter().map(chain).collect()
+        let mut keys = ArrayVec::<Key, { MAX_CHAINS * MAX_LEVELS }>::new();
+        identities.chains.iter().for_each(|chain| keys.extend(chain.levels().iter().copied()));
+        let (mut readings, mut reader) = (Readings::new(), Reader::at(now));
+        let mut sizes = identities.chains.iter().map(|chain| chain.levels().len());
+        let mut left = 0;
+        self.records.read_all(&keys, |record| {
+            if left == 0 {
+                left = sizes.next().unwrap_or(1);
+                readings.push(ChainReading::new());
+            }
+            left -= 1;
+            let reading = record.map_or(Reading::NOTHING, |record| reader.read(record));
+            readings.last_mut().into_iter().for_each(|chain| chain.push(reading));
+        });
+        readings
     }
 
-    /// Good and bad weight of each of a client's traits, as they read now.
-    pub(crate) fn read_traits(
-        &self,
-        traits: &TraitSet,
-        now: Timestamp,
-    ) -> impl Iterator<Item = (Trait, f64, f64)> {
-        let heard = if self.model.without().has(Part::TraitEvidence) { 0.0 } else { 1.0 };
-        let scale = heard / self.trait_scale(now);
-        traits.iter().map(move |value| {
-            let (good, bad) = value.index().map_or((0.0, 0.0), |place| self.traits[place].read(scale));
-            (value, good, bad)
-        })
+    /// Good and bad weight of the trait value at a place, of whose evidence this much is left.
+    pub(crate) fn read_trait(&self, place: usize, left: f64) -> (f64, f64) {
+        let heard = if self.model.without().has(Part::TraitEvidence) { 0.0 } else { left };
+        self.traits[place].read(heard)
     }
 
-    /// Log-odds of the server's share of spam.
-    pub(crate) fn base(&self, now: Timestamp) -> f32 {
-        let (good, bad) = self.all.read(1.0 / self.trait_scale(now));
+    /// Log-odds of the server's share of spam, when this much is left of all evidence.
+    pub(crate) fn base(&self, left: f64) -> f32 {
+        let (good, bad) = self.all.read(left);
         logit(((bad + 0.5 * K_BASE) / (good + bad + K_BASE)) as f32)
+    }
+
+    /// What is left of a trait's evidence since the landmark.
+    pub(crate) fn traits_left(&self, now: Timestamp) -> f64 {
+        1.0 / self.trait_scale(now)
     }
 
     fn trait_scale(&self, at: Timestamp) -> f64 {
@@ -130,10 +136,10 @@ impl Ledger {
 
     /// Teaches traits and model that a message was spam, or was not; `said` is what was thought of it.
     pub(crate) fn teach(&self, identities: &Identities, said: f32, spam: bool, at: Timestamp) {
-        let readings = self.all_readings(identities, at);
+        let mut readings = self.all_readings(identities, at);
         let bounded = !self.model.without().has(Part::Influence);
         let influence = if bounded { influence(identities, &readings) } else { 1.0 };
-        let readings = self.heard(readings);
+        self.hear(&mut readings);
         self.model.learn(&self.features(identities, &readings, at), spam, influence);
         self.model.calibration.learn(said, spam);
         let weight = f64::from(influence) * self.trait_scale(at);

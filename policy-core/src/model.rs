@@ -13,7 +13,6 @@
 
 use crate::calibration::Calibration;
 use crate::features::{Features, NUMBERS, TABLE, sense, sigmoid};
-use crate::presentation::Trait;
 use crate::weights::{Part, Start, Without};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -86,6 +85,8 @@ impl Weight {
 pub(crate) struct Model {
     /// What it began with.
     shipped: Start,
+    /// Its log-odds of trait values, as odds against spam.
+    against: Box<[f32]>,
     numbers: [Weight; NUMBERS],
     table: Box<[Weight]>,
     pub(crate) calibration: Calibration,
@@ -106,6 +107,7 @@ impl Model {
     /// A model that begins with these weights.
     pub(crate) fn new(shipped: Start) -> Self {
         Self {
+            against: shipped.odds.iter().map(|odds| (-odds).exp()).collect(),
             numbers: std::array::from_fn(|n| Weight::new(shipped.numbers[n])),
             table: shipped.table.iter().map(|&weight| Weight::new(weight)).collect(),
             calibration: Calibration::new(shipped.curve),
@@ -121,9 +123,10 @@ impl Model {
         self.shipped.without
     }
 
-    /// Log-odds of a trait value against the share of spam, before this server has seen any.
-    pub(crate) fn prior(&self, value: Trait) -> f32 {
-        value.index().map_or(0.0, |place| self.shipped.odds[place])
+    /// Odds against spam of the trait value at a place, relative to the share of spam, before this server has
+    /// seen any.
+    pub(crate) fn prior_against(&self, place: usize) -> f32 {
+        self.against[place]
     }
 
     /// What each number adds to the log-odds.

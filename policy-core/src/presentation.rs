@@ -322,6 +322,11 @@ impl TraitSet {
         ReverseName::ALL.get(value).copied().unwrap_or_default()
     }
 
+    /// The `n`th of its entries, below [`TraitSet::COUNT`].
+    pub(crate) fn nth(&self, n: usize) -> Trait {
+        Trait { aspect: Aspect::ALL[n], value: self.0[n] }
+    }
+
     /// Its entries.
     pub fn iter(&self) -> impl Iterator<Item = Trait> {
         Aspect::ALL.iter().map(|&aspect| self.get(aspect))

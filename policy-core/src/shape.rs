@@ -4,7 +4,7 @@ use crate::names::Name;
 use arrayvec::{ArrayString, ArrayVec};
 use std::net::IpAddr;
 
-/// Words that access networks and hosting companies put into the names of their customers' addresses.
+/// Words that access networks and hosting companies put into the names of their customers' addresses; sorted.
 const ACCESS_WORDS: [&str; 24] = [
     "adsl",
     "broadband",
@@ -32,7 +32,7 @@ const ACCESS_WORDS: [&str; 24] = [
     "wireless",
 ];
 
-/// Words that the names of mail servers begin with.
+/// Words that the names of mail servers begin with; sorted.
 const MAIL_WORDS: [&str; 14] = [
     "bounce", "email", "imap", "mail", "mailer", "mailout", "mta", "mx", "news", "out", "outbound", "relay",
     "send", "smtp",
@@ -44,8 +44,12 @@ pub(crate) fn is_generic(name: Name<'_>, address: IpAddr) -> bool {
     let host = name.organisational.and_then(|org| whole.strip_suffix(org)).unwrap_or(whole);
     let tokens = || host.split(|c: char| !c.is_ascii_alphanumeric()).filter(|token| !token.is_empty());
     let words =
-        tokens().any(|token| ACCESS_WORDS.contains(&token.trim_matches(|c: char| c.is_ascii_digit())));
+        tokens().any(|token| is_one_of(&ACCESS_WORDS, token.trim_matches(|c: char| c.is_ascii_digit())));
     words || holds_address(host, address)
+}
+
+fn is_one_of(sorted: &[&str], word: &str) -> bool {
+    sorted.binary_search(&word).is_ok()
 }
 
 /// Whether three octets of an IPv4 address, all of it in hexadecimal, or two groups of an IPv6 address
@@ -83,7 +87,7 @@ fn hexadecimal(number: u32, least: u32) -> ArrayVec<u8, 8> {
 /// Whether a host is called by a word that mail servers are called by.
 pub(crate) fn is_mail_like(name: &str) -> bool {
     let label = name.split(['.', '-']).next().unwrap_or_default();
-    MAIL_WORDS.contains(&label.trim_end_matches(|c: char| c.is_ascii_digit()))
+    is_one_of(&MAIL_WORDS, label.trim_end_matches(|c: char| c.is_ascii_digit()))
 }
 
 /// Digits of the first label.
@@ -121,6 +125,11 @@ pub(crate) fn pattern(name: &str) -> ArrayString<MAX_PATTERN> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_are_sorted() {
+        assert!(ACCESS_WORDS.is_sorted() && MAIL_WORDS.is_sorted());
+    }
 
     #[test]
     fn a_pattern_tells_letters_from_digits() {

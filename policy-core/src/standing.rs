@@ -10,7 +10,7 @@
 
 use crate::evidence::{Reading, Tally};
 use crate::features::{
-    BIAS, Features, NUMBERS, PER_CHAIN, PLACES, SLOTS, STRANGER, TRAITS, UNKNOWN, View, logit, pairs, sigmoid,
+    BIAS, Features, NUMBERS, PAIRS, PER_CHAIN, SLOTS, STRANGER, TRAITS, UNKNOWN, View, logit, sigmoid,
 };
 use crate::identity::{Chain, Identities, Kind};
 use crate::ledger::{ChainReading, Ledger, Readings};
@@ -139,16 +139,16 @@ impl Ledger {
     /// The standing of `identities` now, by what is known of each.
     pub(crate) fn standing(&self, identities: &Identities, readings: &Readings, now: Timestamp) -> Standing {
         let features = self.features(identities, readings, now);
-        let mut contributions = self.contributions(identities, &features, now);
-        let log_odds = contributions.iter().map(|c| c.log_odds).sum();
+        let terms = self.terms(&features);
+        let log_odds = terms.iter().sum();
         let probability = self.model.calibration.chance(log_odds);
         let without = self.model.without();
         let record = records(identities, readings, without);
         let judged = record.iter().fold(probability, |prior, record| worse_speed(record, prior, K_OWN));
         let place = self.model.calibration.good_above(log_odds, LEAST_SHARE);
         let good_above = place.filter(|_| !without.has(Part::Place));
-        contributions.sort_unstable_by(stronger);
-        let strongest = contributions.into_iter().take(MAX_CONTRIBUTIONS).collect();
+        let contribution = |n: usize| self.contribution(identities, &features, n, terms[n]);
+        let strongest = strongest(&terms).into_iter().map(contribution).collect();
         let known = known(identities, readings, without);
         let purity = if without.has(Part::Purity) { 1.0 } else { self.model.calibration.purity() };
         let certainty = (judged / purity).min(1.0);
@@ -163,44 +163,56 @@ impl Ledger {
         now: Timestamp,
     ) -> Vec<Contribution> {
         let features = self.features(identities, readings, now);
-        let mut contributions = self.contributions(identities, &features, now);
-        contributions.sort_unstable_by(stronger);
-        contributions.into_iter().collect()
+        let terms = self.terms(&features).into_iter().enumerate();
+        let mut contributions: Vec<Contribution> =
+            terms.map(|(n, term)| self.contribution(identities, &features, n, term)).collect();
+        contributions.sort_unstable_by(|a, b| b.log_odds.abs().total_cmp(&a.log_odds.abs()));
+        contributions
     }
 
-    fn contributions(&self, identities: &Identities, features: &Features, now: Timestamp) -> Contributions {
+    /// What each chain, each trait and the base add to the log-odds.
+    fn terms(&self, features: &Features) -> Terms {
         let numbers = self.model.of_numbers(features);
         let mut of_traits = [0.0; TraitSet::COUNT];
         of_traits.copy_from_slice(&numbers[TRAITS..BIAS]);
         self.share_out(features, numbers[STRANGER], &mut of_traits);
-        let mut contributions = Contributions::new();
-        for view in &features.views {
-            let log_odds = numbers[view.slot * PER_CHAIN..][..PER_CHAIN].iter().sum();
-            contributions.push(Contribution::of_chain(view, log_odds));
+        let of_chain = |view: &View| numbers[view.slot * PER_CHAIN..][..PER_CHAIN].iter().sum();
+        let mut terms: Terms = features.views.iter().map(of_chain).collect();
+        terms.extend(of_traits);
+        terms.push(features.base + numbers[BIAS] + numbers[UNKNOWN]);
+        terms
+    }
+
+    /// The `n`th of the [`Terms`] with what is behind it.
+    fn contribution(
+        &self,
+        identities: &Identities,
+        features: &Features,
+        n: usize,
+        term: f32,
+    ) -> Contribution {
+        if let Some(view) = features.views.get(n) {
+            return Contribution::of_chain(view, term);
         }
-        let traits = self
-            .read_traits(&identities.traits, now)
-            .zip(features.numbers[TRAITS..BIAS].iter().zip(of_traits));
-        contributions.extend(traits.map(|((value, good, bad), (alone, log_odds))| Contribution {
-            source: Source::Trait(value),
-            estimate: sigmoid(alone + features.base),
-            evidence: (good + bad) as f32,
-            log_odds,
-        }));
-        let log_odds = features.base + numbers[BIAS] + numbers[UNKNOWN];
-        let estimate = sigmoid(features.base);
-        contributions.push(Contribution { source: Source::Base, estimate, evidence: 0.0, log_odds });
-        contributions
+        let of = n - features.views.len();
+        let (source, alone, evidence) = if of < TraitSet::COUNT {
+            let value = identities.traits.nth(of);
+            let read = |place| self.read_trait(place, features.traits_left());
+            let (good, bad) = value.index().map(read).unwrap_or_default();
+            (Source::Trait(value), features.numbers[TRAITS + of], (good + bad) as f32)
+        } else {
+            (Source::Base, 0.0, 0.0)
+        };
+        Contribution { source, estimate: sigmoid(alone + features.base), evidence, log_odds: term }
     }
 
     /// Shares out among the traits what they add in the table, a pair half and half, and as strangers' traits.
     fn share_out(&self, features: &Features, stranger: f32, of_traits: &mut [f32; TraitSet::COUNT]) {
-        let of_places: ArrayVec<f32, PLACES> = self.model.of_places(features).collect();
-        let (alone, paired) = of_places.split_at(SHOWN);
-        of_traits.iter_mut().zip(alone).for_each(|(sum, term)| *sum += term);
-        for ((first, second), term) in pairs().zip(paired) {
-            of_traits[first] += 0.5 * term;
-            of_traits[second] += 0.5 * term;
+        let mut of_places = self.model.of_places(features);
+        of_traits.iter_mut().take(SHOWN).zip(&mut of_places).for_each(|(sum, term)| *sum += term);
+        for (&(first, second), term) in PAIRS.iter().zip(of_places) {
+            of_traits[usize::from(first)] += 0.5 * term;
+            of_traits[usize::from(second)] += 0.5 * term;
         }
         let own = &features.numbers[TRAITS..BIAS];
         let all = own.iter().sum::<f32>();
@@ -212,13 +224,24 @@ impl Ledger {
     }
 }
 
-/// One for each chain's slot and each trait, and the base.
-type Contributions = ArrayVec<Contribution, { SLOTS.len() + TraitSet::COUNT + 1 }>;
+/// What each chain with a slot adds, in the order of the views, then each trait, then the base.
+type Terms = ArrayVec<f32, { SLOTS.len() + TraitSet::COUNT + 1 }>;
 
 const _: () = assert!(NUMBERS == STRANGER + 1);
 
-fn stronger(a: &Contribution, b: &Contribution) -> std::cmp::Ordering {
-    b.log_odds.abs().total_cmp(&a.log_odds.abs())
+/// Places of the strongest terms, strongest first. Nearly every term is weaker than the last of those found
+/// so far, so this takes about one comparison a term.
+fn strongest(terms: &[f32]) -> ArrayVec<usize, MAX_CONTRIBUTIONS> {
+    let mut strongest = ArrayVec::<usize, MAX_CONTRIBUTIONS>::new();
+    for (n, term) in terms.iter().enumerate() {
+        let stronger = |&other: &usize| terms[other].abs() >= term.abs();
+        let place = strongest.iter().rposition(stronger).map_or(0, |last| last + 1);
+        if place < MAX_CONTRIBUTIONS {
+            strongest.truncate(MAX_CONTRIBUTIONS - 1);
+            strongest.insert(place, n);
+        }
+    }
+    strongest
 }
 
 impl Contribution {
@@ -290,8 +313,7 @@ fn range(chance: f32, evidence: f32) -> [f32; 2] {
     [-spread, spread].map(|spread| sigmoid(logit(chance) + spread))
 }
 
-fn word(chance: f32, evidence: f32) -> Word {
-    let [lower, upper] = range(chance, evidence);
+fn word(chance: f32, evidence: f32, [lower, upper]: [f32; 2]) -> Word {
     match () {
         () if evidence < NEW_BELOW => Word::New,
         () if upper <= HIGH_AT_MOST => Word::High,
@@ -306,7 +328,7 @@ impl Standing {
     pub(crate) fn word_on(&self, record: &Reading) -> Word {
         let evidence = record.slow.evidence();
         let chance = worse_speed(record, self.judged, K_WIDER);
-        match word(chance, evidence) {
+        match word(chance, evidence, range(chance, evidence)) {
             own @ (Word::Low | Word::Bad) if self.word != Word::Bad => own,
             _ => self.word,
         }
@@ -314,7 +336,7 @@ impl Standing {
 
     fn new(chance: f32, evidence: f32, contributions: ArrayVec<Contribution, MAX_CONTRIBUTIONS>) -> Self {
         let [lower, upper] = range(chance, evidence);
-        let word = word(chance, evidence);
+        let word = word(chance, evidence, [lower, upper]);
         let (log_odds, good_above) = (logit(chance), None);
         Self {
             word,

@@ -5,11 +5,11 @@
 //! keys and not the senders with history.
 //!
 //! Why segments: a dashmap can only be swept whole, and one large shard is locked for tens of milliseconds
-//! when it grows. Many small dashmaps of two shards each keep every lock to some microseconds and let a
+//! when it grows. Many small dashmaps of two shards each keep every lock to some tens of microseconds and let a
 //! sweeper pause between segments. A closure given to a table runs under a shard lock: it must not touch
 //! the same table again.
 
-use crate::identity::Key;
+use crate::identity::{Key, MAX_CHAINS, MAX_LEVELS};
 use crate::time::Timestamp;
 use arrayvec::ArrayVec;
 use dashmap::{DashMap, mapref::entry::Entry};
@@ -20,9 +20,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The fewest shards a dashmap takes.
 const SHARDS: usize = 2;
-/// Buckets that a full shard has grown to: at most so many, to keep a sweep of one shard well below a
-/// millisecond; at least so many, since two small shards fill too unevenly.
-const SHARD_BUCKETS: (usize, usize) = (256, 1024);
+/// Buckets that a full shard has grown to: at most so many, to keep a sweep of one shard to some tens of
+/// microseconds; at least so many, since two small shards fill too unevenly. Nor should they be fewer: every
+/// search passes by the segment and the shard, and a million senders' had better fit a processor's cache.
+const SHARD_BUCKETS: (usize, usize) = (256, 4096);
 /// A small table takes smaller shards rather than fewer segments than this.
 const FEW_SEGMENTS: usize = 16;
 /// Share of the buckets that may be taken. A shard doubles at 7/8, and two shards never fill quite evenly.
@@ -36,6 +37,9 @@ pub(crate) trait Worth {
     fn worth(&self, now: Timestamp) -> f32;
 }
 
+// The numbers of a message's keys fit an octet, and those of all shards what is left of a word.
+const _: () = assert!(MAX_CHAINS * MAX_LEVELS <= 1 << 8);
+
 struct Segment<V> {
     map: DashMap<Key, V, RandomState>,
     /// One evictor at a time; the others insert and leave the segment a few entries over.
@@ -45,6 +49,7 @@ struct Segment<V> {
 /// A table of `V` by [`Key`], bounded in memory.
 pub(crate) struct Table<V> {
     segments: Box<[Segment<V>]>,
+    /// Every segment has a copy of it, so that a key is hashed once to find its segment, shard and bucket.
     hasher: RandomState,
     /// Buckets of a segment whose shards have grown as far as they may.
     buckets: usize,
@@ -57,16 +62,13 @@ impl<V: Worth> Table<V> {
         let (least, most) = SHARD_BUCKETS;
         let wanted = (entries / FEW_SEGMENTS / SHARDS).max(1);
         let buckets = SHARDS * (1 << wanted.ilog2()).clamp(least, most);
+        let hasher = RandomState::default();
         let new = || Segment {
-            map: DashMap::with_hasher_and_shard_amount(RandomState::default(), SHARDS),
+            map: DashMap::with_hasher_and_shard_amount(hasher.clone(), SHARDS),
             evicting: AtomicBool::new(false),
         };
         let segments = (entries / buckets).max(1);
-        Self {
-            segments: std::iter::repeat_with(new).take(segments).collect(),
-            hasher: RandomState::default(),
-            buckets,
-        }
+        Self { segments: std::iter::repeat_with(new).take(segments).collect(), hasher, buckets }
     }
 
     /// Most entries that a segment holds.
@@ -74,61 +76,56 @@ impl<V: Worth> Table<V> {
         self.buckets * FILL_PERCENT / 100
     }
 
-    fn segment(&self, key: &Key) -> &Segment<V> {
-        &self.segments[self.segment_index(key)]
-    }
-
-    fn segment_index(&self, key: &Key) -> usize {
-        // Scales the low half of the hash to the number of segments without a division; a dashmap picks its
-        // shard by the high half.
-        let low = self.hasher.hash_one(key) & 0xffff_ffff;
-        ((low * self.segments.len() as u64) >> 32) as usize
+    /// Where the entry of a key would be.
+    ///
+    /// The segment follows from the middle bits of the hash, scaled without a division; a dashmap picks its shard
+    /// by the uppermost ones and the bucket by the lowest ten, so that what is in one segment spreads over both.
+    fn place(&self, key: &Key) -> Place {
+        let hash = self.hasher.hash_one(key);
+        let segment = (((hash & 0xffff_ffff) * self.segments.len() as u64) >> 32) as usize;
+        let shard = self.segments[segment].map.determine_shard(hash as usize);
+        Place { segment, shard, hash }
     }
 
     /// Reads the entry of `key`.
     pub(crate) fn read<R>(&self, key: &Key, read: impl FnOnce(&V) -> R) -> Option<R> {
-        self.segment(key).map.get(key).map(|value| read(&value))
+        let Place { segment, shard, hash } = self.place(key);
+        let shard = self.segments[segment].map.shards()[shard].read();
+        shard.get(hash, |(held, _)| held == key).map(|(_, value)| read(value.get()))
     }
 
-    /// Copies the entries of several keys, in their order.
+    /// Reads the entries of several keys: `read` hears of each in their order.
     ///
     /// Every shard is locked before the first is searched. Between two locks a processor searches one shard
     /// at a time and waits for memory each time; in a row of searches without locks it waits for all at once.
-    pub(crate) fn read_all<const N: usize>(&self, keys: &ArrayVec<Key, N>) -> ArrayVec<Option<V>, N>
-    where
-        V: Copy,
-    {
-        let mut places: ArrayVec<Place, N> = keys.iter().map(|key| self.place(key)).collect();
+    pub(crate) fn read_all<const N: usize>(&self, keys: &ArrayVec<Key, N>, mut read: impl FnMut(Option<&V>)) {
+        let places: ArrayVec<Place, N> = keys.iter().map(|key| self.place(key)).collect();
+        // In ascending order and each once, so that threads cannot wait for each other. The key's number is the
+        // lowest octet of what is sorted, and its shard the rest: numbers are quicker to sort than tuples.
+        let number = |(n, place): (usize, &Place)| (place.segment * SHARDS + place.shard) << 8 | n;
+        let mut order: ArrayVec<usize, N> = places.iter().enumerate().map(number).collect();
+        order.sort_unstable();
         let mut guards = ArrayVec::<_, N>::new();
-        // In ascending order and each once, so that threads cannot wait for each other.
-        let mut order: ArrayVec<usize, N> = (0..places.len()).collect();
-        order.sort_unstable_by_key(|&n| (places[n].segment, places[n].shard));
+        let mut guard_of = [0; N];
         let mut last = None;
-        for n in order {
-            let place = &mut places[n];
-            let shard = (place.segment, place.shard);
+        for number in order {
+            let (shard, n) = (number >> 8, number & 0xff);
             if last.replace(shard) != Some(shard) {
-                guards.push(self.segments[shard.0].map.shards()[shard.1].read());
+                guards.push(self.segments[shard / SHARDS].map.shards()[shard % SHARDS].read());
             }
-            place.guard = guards.len() - 1;
+            guard_of[n] = guards.len() - 1;
         }
-        let search = |(key, place): (&Key, Place)| {
-            let found = guards[place.guard].get(place.hash, |(held, _)| held == key);
-            found.map(|(_, value)| *value.get())
-        };
-        keys.iter().zip(places).map(search).collect()
-    }
-
-    fn place(&self, key: &Key) -> Place {
-        let segment = self.segment_index(key);
-        let map = &self.segments[segment].map;
-        let hash = map.hash_usize(key);
-        Place { segment, shard: map.determine_shard(hash), hash: hash as u64, guard: 0 }
+        for ((key, place), guard) in keys.iter().zip(&places).zip(guard_of) {
+            let found = guards[guard].get(place.hash, |(held, _)| held == key);
+            read(found.map(|(_, value)| value.get()));
+        }
     }
 
     /// Changes the entry of `key` when there is one.
     pub(crate) fn change<R>(&self, key: &Key, change: impl FnOnce(&mut V) -> R) -> Option<R> {
-        self.segment(key).map.get_mut(key).map(|mut value| change(&mut value))
+        let Place { segment, shard, hash } = self.place(key);
+        let mut shard = self.segments[segment].map.shards()[shard].write();
+        shard.get_mut(hash, |(held, _)| held == key).map(|(_, value)| change(value.get_mut()))
     }
 
     /// Changes the entry of `key`, making it first when there is none.
@@ -139,9 +136,11 @@ impl<V: Worth> Table<V> {
         make: impl FnOnce() -> V,
         change: impl FnOnce(&mut V) -> R,
     ) -> R {
-        let segment = self.segment(&key);
-        if let Some(mut value) = segment.map.get_mut(&key) {
-            return change(&mut value);
+        let Place { segment, shard, hash } = self.place(&key);
+        let segment = &self.segments[segment];
+        if let Some((_, value)) = segment.map.shards()[shard].write().get_mut(hash, |(held, _)| *held == key)
+        {
+            return change(value.get_mut());
         }
         let held = segment.map.len();
         if held >= self.segment_capacity() {
@@ -162,7 +161,10 @@ impl<V: Worth> Table<V> {
 
     /// Takes the entry of `key` out when `condition` holds.
     pub(crate) fn remove_if(&self, key: &Key, condition: impl FnOnce(&V) -> bool) -> Option<V> {
-        self.segment(key).map.remove_if(key, |_, value| condition(value)).map(|(_, value)| value)
+        self.segments[self.place(key).segment]
+            .map
+            .remove_if(key, |_, value| condition(value))
+            .map(|(_, value)| value)
     }
 
     /// Frees the least worthy eighth of a full segment.
@@ -229,8 +231,6 @@ struct Place {
     segment: usize,
     shard: usize,
     hash: u64,
-    /// Which of the guards locks the shard.
-    guard: usize,
 }
 
 /// Takes some of many alike, evenly over both shards: a flood is all ties, and taking the first ones met

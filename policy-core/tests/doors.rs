@@ -10,6 +10,7 @@ use policy_core::name::{DomainName, Mailbox, Sender};
 use policy_core::policy::{Gateways, Mode, Policy, Recipients};
 use policy_core::standing::Word;
 use policy_core::time::Timestamp;
+use policy_core::verdict::Scope;
 use policy_core::{Decision, State, decide, report};
 use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
@@ -323,6 +324,38 @@ fn a_domain_verified_at_the_end_pays_for_the_whole_message() {
     assert!(replies[..60].iter().all(|d| d.reply == Reply::Accept), "60 for a domain, as for an address");
     let refused = &replies[60];
     assert!(matches!(refused.reply, Reply::Defer(DeferCode::Local, _)), "{refused:?}");
+}
+
+#[test]
+fn a_customer_of_a_shared_host_pays_for_itself_and_not_for_the_others() {
+    let server = Server::enforcing();
+    let of = |domain: &str| {
+        let mut facts = server.proper("203.0.113.1", "out.provider.example");
+        facts.envelope.sender = Sender::new(&format!("news@{domain}"));
+        let domain = DomainName::new(domain).unwrap();
+        facts.message.verified = vec![VerifiedDomain { domain, by: VerifiedBy::Spf }];
+        facts
+    };
+    let customer = |n: usize| of(&format!("customer{n}.example"));
+    for n in 0..30 {
+        assert!(server.deliver(&customer(n), Some(false)).is_ok());
+        server.pass(HOUR / 30);
+    }
+    for _ in 0..10 {
+        let _ = server.deliver(&of("bad.example"), Some(true));
+        server.pass(HOUR / 60);
+    }
+    let spammer = server.ask(&of("bad.example"));
+    assert!(spammer.reply != Reply::Accept && spammer.verdict.scope == Scope::Domain, "{spammer:?}");
+    let taken = (0..300).filter(|n| server.deliver(&customer(n % 30), None).is_ok()).count();
+    assert_eq!(taken, 300, "ten messages of each, five times what a stranger's address has");
+    let alone = |n: usize| {
+        let mut facts = customer(n);
+        facts.client.address = "198.51.100.1".parse().unwrap();
+        facts
+    };
+    let taken = (0..300).filter(|&n| server.deliver(&alone(n % 3), None).is_ok()).count();
+    assert!(taken < 300, "a host of few is no pool");
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod exemptions;
 mod first_contact;
 mod gateways;
 mod learning;
+mod lookups;
 mod milter_stages;
 mod one_ledger;
 mod outage;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         exemptions::tests,
         gateways::tests,
         learning::tests,
+        lookups::tests,
         one_ledger::tests,
         milter_stages::tests,
         sendmail_stages::tests,

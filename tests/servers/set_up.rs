@@ -19,14 +19,19 @@ pub(crate) enum SetUp {
     Both,
 }
 
-/// Adds each of the named tests once for each set-up, which it takes as its argument.
+/// Adds each of the named tests once for each set-up, which it takes as its argument. What they need besides
+/// this is Postfix alone, unless it is said.
 macro_rules! each_set_up {
-    ($suite:expr, $($test:ident),+ $(,)?) => {{
+    ($suite:expr, $($test:ident),+ $(,)?) => {
+        $crate::set_up::each_set_up!($suite, [test_support::Need::Postfix], $($test),+)
+    };
+    ($suite:expr, [$($need:expr),+], $($test:ident),+ $(,)?) => {{
         let mut suite = $suite;
+        let needs = [$($need),+];
         for set_up in $crate::set_up::SetUp::ALL {
             $(suite = suite.test(
                 &format!("{}::{}::{}", module_path!(), stringify!($test), set_up.name()),
-                &[test_support::Need::Postfix],
+                &needs,
                 move || $test(set_up),
             );)+
         }

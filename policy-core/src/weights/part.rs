@@ -3,7 +3,7 @@
 //! Invariant: what is booked on identities and traits is the same without a part; only the standing does not
 //! hear of it, so two runs differ in nothing else.
 
-use crate::features::{PLACES, SLOTS, pairs};
+use crate::features::{PAIRS, PLACES, SLOTS};
 use crate::identity::Kind;
 use crate::presentation::{Aspect, SHOWN, TraitSet};
 use std::fmt;
@@ -165,7 +165,7 @@ impl Without {
         self.parts |= 1 << part as u8;
         let out = |aspect: usize| self.has(Part::of_aspect(Aspect::ALL[aspect]));
         let alone = (0..SHOWN).map(out);
-        let paired = pairs().map(|(first, second)| out(first) || out(second));
+        let paired = PAIRS.iter().map(|&(first, second)| out(first.into()) || out(second.into()));
         let table = self.has(Part::Table);
         let traits = bits((0..TraitSet::COUNT).map(out)) as u64;
         let places = bits(alone.chain(paired).map(|out| out || table));

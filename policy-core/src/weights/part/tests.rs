@@ -152,7 +152,8 @@ fn what_is_not_learned_stays_as_it_ships() {
     assert_ne!(weights(&taught(Part::Place)), shipped);
     let evidence = |desk: &Desk| {
         let traits = desk.identities(&whole()).traits;
-        desk.0.read_traits(&traits, NOW).map(|(_, good, bad)| good + bad).sum::<f64>()
+        let read = |place| desk.0.read_trait(place, desk.0.traits_left(NOW));
+        traits.iter().filter_map(|value| value.index()).map(read).map(|(good, bad)| good + bad).sum::<f64>()
     };
     assert_eq!(evidence(&taught(Part::TraitEvidence)), 0.0);
     let (bounded, unbounded) = (evidence(&taught(Part::Place)), evidence(&taught(Part::Influence)));
