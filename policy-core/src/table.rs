@@ -10,10 +10,12 @@
 //! the same table again.
 
 use crate::identity::Key;
+use crate::marks::{Marks, PAGES, Taken, page_of};
 use crate::time::Timestamp;
 use arrayvec::ArrayVec;
 use dashmap::{DashMap, mapref::entry::Entry};
-use foldhash::quality::RandomState;
+use foldhash::SharedSeed;
+use foldhash::quality::{RandomState, SeedableRandomState};
 use std::hash::BuildHasher;
 use std::mem::size_of;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,6 +34,9 @@ const EVICTED_PART: usize = 8;
 
 /// How much would be lost if an entry left.
 pub(crate) trait Worth {
+    /// Whether changes are marked, so that entries can be written down.
+    const MARKED: bool = true;
+
     /// Larger is worth more; only the order matters.
     fn worth(&self, now: Timestamp) -> f32;
 }
@@ -40,12 +45,14 @@ struct Segment<V> {
     map: DashMap<Key, V, RandomState>,
     /// One evictor at a time; the others insert and leave the segment a few entries over.
     evicting: AtomicBool,
+    marks: Marks,
 }
 
 /// A table of `V` by [`Key`], bounded in memory.
 pub(crate) struct Table<V> {
     segments: Box<[Segment<V>]>,
-    hasher: RandomState,
+    /// Where entries lie: the same after a restart when it was seeded, since pages are named by it.
+    hasher: SeedableRandomState,
     /// Buckets of a segment whose shards have grown as far as they may.
     buckets: usize,
 }
@@ -60,13 +67,24 @@ impl<V: Worth> Table<V> {
         let new = || Segment {
             map: DashMap::with_hasher_and_shard_amount(RandomState::default(), SHARDS),
             evicting: AtomicBool::new(false),
+            marks: Marks::default(),
         };
         let segments = (entries / buckets).max(1);
         Self {
             segments: std::iter::repeat_with(new).take(segments).collect(),
-            hasher: RandomState::default(),
+            hasher: SeedableRandomState::random(),
             buckets,
         }
+    }
+
+    /// Lays entries out by this secret. Only for a table that is empty.
+    pub(crate) fn seed(&mut self, secret: u64) {
+        self.hasher = SeedableRandomState::with_seed(secret, SharedSeed::global_fixed());
+    }
+
+    /// Tells two layouts apart: the same key is on the same page only where this is the same.
+    pub(crate) fn layout(&self) -> u64 {
+        self.hasher.hash_one(self.segments.len())
     }
 
     /// Most entries that a segment holds.
@@ -79,10 +97,20 @@ impl<V: Worth> Table<V> {
     }
 
     fn segment_index(&self, key: &Key) -> usize {
-        // Scales the low half of the hash to the number of segments without a division; a dashmap picks its
-        // shard by the high half.
-        let low = self.hasher.hash_one(key) & 0xffff_ffff;
-        ((low * self.segments.len() as u64) >> 32) as usize
+        self.segment_of(self.hasher.hash_one(key))
+    }
+
+    fn segment_of(&self, hash: u64) -> usize {
+        // Scales the low half of the hash to the number of segments without a division.
+        (((hash & 0xffff_ffff) * self.segments.len() as u64) >> 32) as usize
+    }
+
+    /// Marks the page of a key that has changed, and passes on what came of it.
+    fn marked<R>(segment: &Segment<V>, hash: u64, result: R) -> R {
+        if V::MARKED {
+            segment.marks.set(page_of(hash));
+        }
+        result
     }
 
     /// Reads the entry of `key`.
@@ -128,7 +156,10 @@ impl<V: Worth> Table<V> {
 
     /// Changes the entry of `key` when there is one.
     pub(crate) fn change<R>(&self, key: &Key, change: impl FnOnce(&mut V) -> R) -> Option<R> {
-        self.segment(key).map.get_mut(key).map(|mut value| change(&mut value))
+        let hash = self.hasher.hash_one(key);
+        let segment = &self.segments[self.segment_of(hash)];
+        let result = segment.map.get_mut(key).map(|mut value| change(&mut value));
+        result.map(|result| Self::marked(segment, hash, result))
     }
 
     /// Changes the entry of `key`, making it first when there is none.
@@ -139,13 +170,34 @@ impl<V: Worth> Table<V> {
         make: impl FnOnce() -> V,
         change: impl FnOnce(&mut V) -> R,
     ) -> R {
-        let segment = self.segment(&key);
+        let hash = self.hasher.hash_one(key);
+        let segment = &self.segments[self.segment_of(hash)];
+        let result = self.update_in(segment, key, now, make, change);
+        Self::marked(segment, hash, result)
+    }
+
+    /// Puts an entry where it has been before: nothing is marked as changed, unless others had to leave.
+    pub(crate) fn put(&self, key: Key, value: V, now: Timestamp)
+    where
+        V: Copy,
+    {
+        self.update_in(self.segment(&key), key, now, || value, |held| *held = value);
+    }
+
+    fn update_in<R>(
+        &self,
+        segment: &Segment<V>,
+        key: Key,
+        now: Timestamp,
+        make: impl FnOnce() -> V,
+        change: impl FnOnce(&mut V) -> R,
+    ) -> R {
         if let Some(mut value) = segment.map.get_mut(&key) {
             return change(&mut value);
         }
         let held = segment.map.len();
         if held >= self.segment_capacity() {
-            Self::evict(segment, now);
+            self.evict(segment, now);
         }
         let result = match segment.map.entry(key) {
             // Another thread may have made it in the meantime.
@@ -162,11 +214,22 @@ impl<V: Worth> Table<V> {
 
     /// Takes the entry of `key` out when `condition` holds.
     pub(crate) fn remove_if(&self, key: &Key, condition: impl FnOnce(&V) -> bool) -> Option<V> {
-        self.segment(key).map.remove_if(key, |_, value| condition(value)).map(|(_, value)| value)
+        let hash = self.hasher.hash_one(key);
+        let segment = &self.segments[self.segment_of(hash)];
+        let (_, removed) = segment.map.remove_if(key, |_, value| condition(value))?;
+        Some(Self::marked(segment, hash, removed))
+    }
+
+    /// Marks the page of an entry that a sweep takes out; passes on whether it stays.
+    fn kept(&self, segment: &Segment<V>, key: &Key, stays: bool) -> bool {
+        if !stays && V::MARKED {
+            segment.marks.set(page_of(self.hasher.hash_one(key)));
+        }
+        stays
     }
 
     /// Frees the least worthy eighth of a full segment.
-    fn evict(segment: &Segment<V>, now: Timestamp) {
+    fn evict(&self, segment: &Segment<V>, now: Timestamp) {
         if segment.evicting.swap(true, Ordering::Acquire) {
             return;
         }
@@ -177,9 +240,9 @@ impl<V: Worth> Table<V> {
             let less = less.iter().filter(|&&worth| worth < threshold).count();
             let ties = worths.iter().filter(|&&worth| worth == threshold).count();
             let mut spread = Spread { wanted: wanted - less, of: ties, seen: 0, taken: 0 };
-            segment.map.retain(|_, value| {
+            segment.map.retain(|key, value| {
                 let worth = value.worth(now);
-                worth > threshold || worth == threshold && !spread.take()
+                self.kept(segment, key, worth > threshold || worth == threshold && !spread.take())
             });
         }
         segment.evicting.store(false, Ordering::Release);
@@ -194,10 +257,44 @@ impl<V: Worth> Table<V> {
     /// has become nearly empty.
     pub(crate) fn sweep(&self, segment: usize, mut keep: impl FnMut(&Key, &mut V) -> bool) {
         let Some(segment) = self.segments.get(segment) else { return };
-        segment.map.retain(|key, value| keep(key, value));
+        segment.map.retain(|key, value| {
+            let stays = keep(key, value);
+            self.kept(segment, key, stays)
+        });
         if segment.map.len() * 8 < segment.map.capacity() {
             segment.map.shrink_to_fit();
         }
+    }
+
+    /// Takes the marks of one segment's pages; `None` when nothing there has changed.
+    pub(crate) fn take_marks(&self, segment: usize) -> Option<Taken> {
+        self.segments.get(segment)?.marks.take()
+    }
+
+    /// Marks a page, by its number in the whole table, as changed.
+    pub(crate) fn mark(&self, page: u32) {
+        if let Some(segment) = self.segments.get((page / PAGES) as usize) {
+            segment.marks.set(page % PAGES);
+        }
+    }
+
+    /// Marks everything as changed.
+    pub(crate) fn mark_all(&self) {
+        self.segments.iter().for_each(|segment| segment.marks.set_all());
+    }
+
+    /// Copies the entries of one segment that lie on these pages, each with its page's number in the whole
+    /// table. Holds one lock at a time, for some microseconds.
+    pub(crate) fn copy(&self, segment: usize, taken: Taken) -> Vec<(u32, Key, V)>
+    where
+        V: Copy,
+    {
+        let Some(held) = self.segments.get(segment) else { return Vec::new() };
+        let entries = held.map.iter().filter_map(|entry| {
+            let page = page_of(self.hasher.hash_one(entry.key()));
+            taken.has(page).then(|| (segment as u32 * PAGES + page, *entry.key(), *entry.value()))
+        });
+        entries.collect()
     }
 
     /// Entries held now.
