@@ -13,10 +13,12 @@ mod diagnostic;
 mod filter;
 mod reader;
 mod sections;
+mod state;
 mod units;
 mod values;
 
 pub use diagnostic::{ConfigError, Diagnostic, Severity};
+pub use state::{DEFAULT_DIRECTORY, StateDirectory};
 
 use crate::address::Address;
 use crate::log::Format;
@@ -115,6 +117,8 @@ pub struct Config {
     pub milter: MilterService,
     /// The most memory that the state takes, in octets.
     pub memory: usize,
+    /// Where the state is kept.
+    pub state: StateDirectory,
     /// The log.
     pub log: LogOptions,
     /// How long sessions in progress have to end by themselves at shutdown.
@@ -138,6 +142,7 @@ impl Default for Config {
                 options: Arc::default(),
             },
             memory: MEMORY,
+            state: StateDirectory::default(),
             log: LogOptions { format: Format::Text, level: LevelFilter::INFO },
             grace: GRACE,
         };
