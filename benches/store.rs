@@ -4,6 +4,8 @@
 //! Prints a table first, of single measurements; `decide` follows as any other benchmark, with a store that
 //! writes each second and without one. The directory is a temporary one: set TMPDIR to the disk in question.
 
+#![allow(clippy::expect_used, reason = "a benchmark without a disk to write has nothing to measure")]
+
 mod support;
 
 use criterion::{Criterion, Throughput};

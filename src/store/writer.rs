@@ -111,7 +111,8 @@ impl Writer {
     }
 
     fn succeeded(&mut self) {
-        if self.failed.take().is_some() || !self.durable.swap(true, Ordering::Relaxed) {
+        let was_durable = self.durable.swap(true, Ordering::Relaxed);
+        if self.failed.take().is_some() || !was_durable {
             info!(directory = %self.kept.path.display(), "state is kept again");
         }
     }
