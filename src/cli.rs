@@ -1,10 +1,12 @@
 //! The command line.
 
+mod keep;
+
 use crate::address::Address;
-use crate::config::{self, Config, ConfigError, SAMPLE};
+use crate::config::{self, Config, ConfigError, SAMPLE, StateDirectory};
 use crate::log::{self, Format};
 use crate::replay::{self, ReplayError};
-use crate::serve::{ServeError, serve};
+use crate::serve::{ServeError, Source, serve};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 use std::fmt::Display;
@@ -39,6 +41,12 @@ enum Command {
     Config,
     /// Play a story through a daemon of its own, on loopback: the way to see what this is.
     Demo,
+    /// Print the state of a stopped daemon as JSON lines.
+    Export(keep::ExportArgs),
+    /// Take JSON lines into the state of a stopped daemon.
+    ///
+    /// Evidence is added to what is there. All lines are read and checked before anything is changed.
+    Import(keep::ImportArgs),
     /// Run the engine over a recording of mail before it goes live, and report what it would have done.
     ///
     /// A labelled trace shows how well spam is told from ham, and what enforcing the policy would delay; a mail
@@ -55,6 +63,9 @@ struct ServeArgs {
     /// default.
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Where the state is kept, whatever the configuration says: a directory, or "" for memory only.
+    #[arg(long, value_name = "DIRECTORY", value_parser = state_directory)]
+    state_dir: Option<StateDirectory>,
     /// How log lines are written, whatever the configuration says.
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<LogFormat>,
@@ -73,6 +84,14 @@ enum LogFormat {
     Json,
 }
 
+/// As in the configuration, but a path may be relative.
+fn state_directory(text: &str) -> Result<StateDirectory, std::io::Error> {
+    Ok(match StateDirectory::parse(text) {
+        StateDirectory::At(path) => StateDirectory::At(std::path::absolute(path)?),
+        other => other,
+    })
+}
+
 impl From<LogFormat> for Format {
     fn from(format: LogFormat) -> Self {
         match format {
@@ -85,7 +104,12 @@ impl From<LogFormat> for Format {
 /// Runs the program.
 pub fn run() -> ExitCode {
     match CommandLine::parse().command {
-        Command::Serve(args) => serve_status(serve(args.config, args.log_format.map(Into::into))),
+        Command::Serve(args) => {
+            let source = Source { named: args.config, state: args.state_dir };
+            serve_status(serve(source, args.log_format.map(Into::into)))
+        }
+        Command::Export(args) => keep::export(&args),
+        Command::Import(args) => keep::import(&args),
         Command::CheckConfig(args) => check(args),
         Command::Config => print(SAMPLE),
         Command::Demo => demo(),

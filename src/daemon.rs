@@ -3,7 +3,8 @@
 //! This is the library's entry point: the program and the tests start the same thing. It knows no signals and
 //! no files; `serve` does.
 //!
-//! The state lives in memory only: a restart begins anew.
+//! With a directory for it the state is read before anything listens, and written from then on; without one it
+//! lives in memory only, and a restart begins anew.
 
 use crate::address::Address;
 use crate::clock::Clock;
@@ -13,11 +14,13 @@ use crate::engine::Engine;
 use crate::log::Log;
 use crate::lookups::Lookups;
 use crate::sockets::{self, BindError, Bound, Listener, SocketFile};
+use crate::store::{self, Store, StoreError};
 use policy_core::State;
 use signals::lists::Standing;
 use signals::resolver::Health;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
@@ -41,6 +44,12 @@ pub enum StartError {
     /// The system gives no random numbers.
     #[error("no random numbers to be had: {0}")]
     Random(getrandom::Error),
+    /// The state is another process's, or cannot be begun.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Reading the state ended in a panic, which the log tells of.
+    #[error("the state was not read: {0}")]
+    Unread(tokio::task::JoinError),
 }
 
 /// Why the daemon cannot go on.
@@ -66,6 +75,8 @@ pub struct Listening {
 #[derive(Debug)]
 pub struct Daemon {
     engine: Engine,
+    /// `None` when the state is not kept.
+    store: Option<Store>,
     listening: Vec<Listening>,
     /// The configuration that it was started with; what only a restart changes is still as it says.
     started: Config,
@@ -97,7 +108,7 @@ impl Daemon {
         log: Log,
     ) -> Result<Self, StartError> {
         let clock = clock.into();
-        let state = Arc::new(State::new(config.memory, secret()?, clock.now()));
+        let (state, store) = open_state(&config, &clock).await?;
         let engine = Engine::new(state, Arc::clone(&config.policy), config.answer_within, clock, log);
         let policy = bind_all(&config.policy_service.listen, &config.policy_service.access)?;
         let milter = bind_all(&config.milter.listen, &config.milter.access)?;
@@ -110,6 +121,7 @@ impl Daemon {
             listening: Vec::new(),
             started: config,
             engine,
+            store,
         };
         daemon.look_up_with(daemon.started.lookups.clone());
         policy.into_iter().for_each(|bound| daemon.serve_policy(bound));
@@ -140,6 +152,11 @@ impl Daemon {
     /// What is remembered.
     pub fn state(&self) -> &Arc<State> {
         self.engine.state()
+    }
+
+    /// What keeps the state, if it is kept.
+    pub const fn store(&self) -> Option<&Store> {
+        self.store.as_ref()
     }
 
     /// Puts another configuration in force. No connection is dropped and no counter reset; sessions keep the
@@ -194,6 +211,10 @@ impl Daemon {
             if let Ok(Err(ended)) = ended {
                 error!(error = %ended, "not an orderly end");
             }
+        }
+        self.sweeper.abort();
+        if let Some(store) = self.store.take() {
+            store.close().await;
         }
     }
 
@@ -274,12 +295,17 @@ fn bind_all(addresses: &[Address], access: &crate::config::SocketAccess) -> Resu
     addresses.iter().map(|address| sockets::bind(address, access)).collect()
 }
 
-/// What keys the names in the state: nobody outside can guess which names share a place in it. It is made
-/// anew with each process, as the state is.
-fn secret() -> Result<[u8; 16], StartError> {
-    let mut secret = [0; 16];
-    getrandom::fill(&mut secret).map_err(StartError::Random)?;
-    Ok(secret)
+/// Reads the state of the configured directory, or begins one in memory.
+async fn open_state(config: &Config, clock: &Clock) -> Result<(Arc<State>, Option<Store>), StartError> {
+    let memory = config.memory;
+    let Some(directory) = config.state.path().map(Path::to_owned) else {
+        let secret = store::secret().map_err(StartError::Random)?;
+        return Ok((Arc::new(State::new(memory, secret, clock.now())), None));
+    };
+    let clock = clock.clone();
+    let opened = tokio::task::spawn_blocking(move || store::open(&directory, memory, &clock)).await;
+    let (state, store) = opened.map_err(StartError::Unread)??;
+    Ok((state, Some(store)))
 }
 
 /// Sweeps for ever. In the pool, because a sweep holds locks for a while and nobody waits for it.
@@ -332,6 +358,7 @@ fn needs_restart(started: &Config, new: &Config) -> Vec<&'static str> {
         ("milter.socket_group", milter.access.group != new.milter.access.group),
         ("milter.idle", milter.options.limits.idle != new.milter.options.limits.idle),
         ("memory.max", started.memory != new.memory),
+        ("state.directory", started.state != new.state),
         ("log.format", started.log.format != new.log.format),
         ("log.level", started.log.level != new.log.level),
         ("shutdown.grace", started.grace != new.grace),

@@ -9,6 +9,7 @@
 //! | [`demo`] | a story played through the daemon, for who wants to see what it is |
 //! | [`replay`] | a recording of mail played through the engine, before anything goes live |
 //! | [`engine`] | a question on its way to its answer, within its deadline, and into the log |
+//! | [`store`] | the state on the disk, for a restart and for the day after a crash |
 //! | [`log`] | one line a decision, one line an event |
 //! | [`clock`], [`address`], [`recent`], [`stats`] | the nouns they share |
 #![forbid(unsafe_code)]
@@ -30,6 +31,7 @@ pub mod replay;
 pub mod serve;
 mod sockets;
 pub mod stats;
+pub mod store;
 
 pub use clock::Clock;
 pub use config::Config;

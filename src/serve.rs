@@ -6,12 +6,12 @@
 //! | SIGTERM, SIGINT | sessions in progress end by themselves within the grace period; a second one ends all at once |
 
 use crate::clock::Clock;
-use crate::config::{self, Checked, Config, ConfigError, Diagnostic, Severity};
+use crate::config::{self, Checked, Config, ConfigError, Diagnostic, Severity, StateDirectory};
 use crate::daemon::{Daemon, Ended, StartError};
 use crate::log::{self, Format, Log};
 use crate::{descriptors, notify};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -48,30 +48,41 @@ pub enum ServeError {
     Cut,
 }
 
+/// Where the configuration is.
+#[derive(Clone, Debug, Default)]
+pub struct Source {
+    /// The file that was named; the default one if it exists otherwise.
+    pub named: Option<PathBuf>,
+    /// Where the state is kept, whatever the file says.
+    pub state: Option<StateDirectory>,
+}
+
 /// Serves until a signal ends it. What becomes of it is in the log, except for
 /// [`ServeError::Config`] and [`ServeError::Log`], which are for the caller to show.
 ///
 /// # Errors
 ///
 /// See [`ServeError`].
-pub fn serve(named: Option<PathBuf>, log_format: Option<Format>) -> Result<(), ServeError> {
-    let file = config::file(named.as_deref());
-    let Checked { config, warnings } = load(file.clone())?;
+pub fn serve(source: Source, log_format: Option<Format>) -> Result<(), ServeError> {
+    let file = config::file(source.named.as_deref());
+    let Checked { config, warnings } = load(&source)?;
     let format = log_format.unwrap_or(config.log.format);
     let (log, flush) = Log::stderr(format, config.log.level).map_err(ServeError::Log)?;
     let subscriber = tracing_subscriber::registry().with(log.layer());
     // Another subscriber is only there when somebody calls this twice in a process; its log goes on.
     let _ = tracing::subscriber::set_global_default(subscriber);
     std::panic::set_hook(Box::new(|panic| error!(%panic, "panic")));
-    let source = file.as_ref().map_or_else(|| "defaults".to_owned(), |file| file.display().to_string());
+    let configuration = file.map_or_else(|| "defaults".to_owned(), |file| file.display().to_string());
+    let state = config.state.path().map_or_else(|| "memory".to_owned(), |path| path.display().to_string());
     info!(
         version = env!("CARGO_PKG_VERSION"),
-        configuration = source,
+        configuration,
+        state,
         mode = log::mode(config.policy.mode),
         "starting"
     );
     warnings.iter().for_each(tell);
-    let served = run(named, config, log);
+    let served = run(source, config, log);
     match &served {
         Ok(()) => info!("stopped"),
         Err(error) => error!("{error}"),
@@ -80,11 +91,15 @@ pub fn serve(named: Option<PathBuf>, log_format: Option<Format>) -> Result<(), S
     served
 }
 
-fn load(file: Option<PathBuf>) -> Result<Checked, ConfigError> {
-    match file {
-        Some(path) => Config::load(&path),
-        None => Ok(Checked { config: Config::default(), warnings: Vec::new() }),
-    }
+fn load(source: &Source) -> Result<Checked, ConfigError> {
+    let mut checked = match config::file(source.named.as_deref()) {
+        Some(path) => Config::load(&path)?,
+        None => Checked { config: Config::default(), warnings: Vec::new() },
+    };
+    let state = source.state.clone().unwrap_or(checked.config.state);
+    let systemd = std::env::var("STATE_DIRECTORY").ok();
+    checked.config.state = state.resolved(systemd.as_deref(), Path::new(config::DEFAULT_DIRECTORY));
+    Ok(checked)
 }
 
 /// A finding as one line of the log.
@@ -97,7 +112,7 @@ fn tell(diagnostic: &Diagnostic) {
     }
 }
 
-fn run(named: Option<PathBuf>, mut config: Config, log: Log) -> Result<(), ServeError> {
+fn run(source: Source, mut config: Config, log: Log) -> Result<(), ServeError> {
     let descriptors = descriptors::raise();
     descriptors::fit(&mut config, descriptors);
     // One worker more than processors: while one computes, every processor has another.
@@ -106,18 +121,13 @@ fn run(named: Option<PathBuf>, mut config: Config, log: Log) -> Result<(), Serve
         .worker_threads(workers.max(LEAST_WORKERS))
         .enable_all()
         .build()?;
-    let served = runtime.block_on(until_stopped(named, config, descriptors, log));
+    let served = runtime.block_on(until_stopped(source, config, descriptors, log));
     // A computation that hangs must not keep the process from ending.
     runtime.shutdown_background();
     served
 }
 
-async fn until_stopped(
-    named: Option<PathBuf>,
-    config: Config,
-    descriptors: u64,
-    log: Log,
-) -> Result<(), ServeError> {
+async fn until_stopped(source: Source, config: Config, descriptors: u64, log: Log) -> Result<(), ServeError> {
     // Before anything answers, so that no signal finds its default in force.
     let mut signals = Signals::new()?;
     let mut daemon = Daemon::start_with_log(config, Clock::system(), log).await?;
@@ -126,7 +136,7 @@ async fn until_stopped(
     loop {
         tokio::select! {
             asked = signals.next() => match asked {
-                Asked::Reload => reload(&mut daemon, named.clone(), descriptors).await,
+                Asked::Reload => reload(&mut daemon, source.clone(), descriptors).await,
                 Asked::Stop => break,
             },
             ended = daemon.ended() => return Err(ended.into()),
@@ -152,10 +162,10 @@ async fn drain(daemon: Daemon, mut signals: Signals) -> Result<(), ServeError> {
 }
 
 /// Reads the configuration again. A bad one changes nothing.
-async fn reload(daemon: &mut Daemon, named: Option<PathBuf>, descriptors: u64) {
+async fn reload(daemon: &mut Daemon, source: Source, descriptors: u64) {
     notify::reloading();
     // A file system that hangs must not hold up the signals that come after.
-    let read = tokio::task::spawn_blocking(move || load(config::file(named.as_deref())));
+    let read = tokio::task::spawn_blocking(move || load(&source));
     match timeout(READ_WITHIN, read).await.map_err(io::Error::from).and_then(|read| Ok(read?)) {
         Ok(Ok(Checked { mut config, warnings })) => {
             warnings.iter().for_each(tell);

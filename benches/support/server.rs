@@ -22,13 +22,18 @@ const VOUCHED: usize = 8;
 /// What a decision rests on.
 pub(crate) struct Server {
     pub(crate) policy: Arc<Policy>,
-    pub(crate) state: State,
+    pub(crate) state: Arc<State>,
 }
 
 impl Server {
     /// A server that knows nobody.
     pub(crate) fn new(policy: Policy) -> Self {
-        Self { policy: Arc::new(policy), state: State::new(MEMORY, *b"benchmark secret", BEGIN) }
+        Self::over(Arc::new(State::new(MEMORY, *b"benchmark secret", BEGIN)), policy)
+    }
+
+    /// A server with this memory.
+    pub(crate) fn over(state: Arc<State>, policy: Policy) -> Self {
+        Self { policy: Arc::new(policy), state }
     }
 
     /// A server that has had mail of `count` senders, each vouched for.

@@ -104,12 +104,14 @@ pub struct Refusal {
 }
 
 /// The level of one key.
-#[derive(Debug, Clone, Copy)]
-struct Meter {
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Meter {
     at: Timestamp,
     /// When every level will have leaked away.
     empty_at: Timestamp,
     level: [f64; 4],
+    /// Sessions end with the process that they are of.
+    #[serde(skip)]
     sessions: u32,
 }
 
@@ -138,6 +140,20 @@ impl Meter {
         })
     }
 
+    /// The meter as it may be taken over from a file: `None` when nothing is outstanding, or when it was
+    /// written under a clock that ran ahead.
+    pub(crate) fn taken_over(self, now: Timestamp) -> Option<Self> {
+        let sound = self.level.iter().all(|level| level.is_finite() && *level >= 0.0);
+        (sound && self.empty_at > now && !self.at.is_from_a_wrong_clock(now)).then_some(self)
+    }
+
+    /// The fuller of two.
+    pub(crate) fn merge(&mut self, other: Self) {
+        if other.empty_at > self.empty_at {
+            *self = Self { sessions: self.sessions, ..other };
+        }
+    }
+
     fn debit(&mut self, quota: &Quota, cost: &PerHour, now: Timestamp) {
         let leaked = self.leaked(&quota.rate, now);
         self.level = std::array::from_fn(|i| leaked[i] + cost.0[i].min(quota.burst.0[i]));
@@ -156,7 +172,7 @@ impl Worth for Meter {
 
 /// The levels of every key that has something outstanding. A key without a meter has its whole quota.
 pub(crate) struct Meters {
-    table: Table<Meter>,
+    pub(crate) table: Table<Meter>,
     stripes: Box<[Mutex<()>]>,
 }
 

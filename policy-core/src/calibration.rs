@@ -20,6 +20,9 @@ const LEAST_PURITY: f32 = 0.8;
 const MEMORY: f32 = 20_000.0;
 /// Step with which slope and offset of the curve are learned (Platt scaling, online).
 const STEP: f32 = 0.02;
+/// The least and the most that the slope of the curve can be, and the farthest that its offset lies from zero.
+const SLOPES: (f32, f32) = (0.3, 1.7);
+const OFFSET: f32 = 2.0;
 /// The farthest log-odds that the curve is learned from.
 const SAID: f32 = 6.0;
 
@@ -71,6 +74,27 @@ impl Calibration {
         [load(&self.curve[0]), load(&self.curve[1])]
     }
 
+    /// Good and bad messages in each bin.
+    pub(crate) fn bins(&self) -> Vec<[f32; 2]> {
+        self.good.iter().zip(&self.bad).map(|(good, bad)| [load(good), load(bad)]).collect()
+    }
+
+    /// Takes a histogram and curve back.
+    pub(crate) fn take(&self, bins: &[[f32; 2]], curve: [f32; 2]) {
+        let sound = |number: f32| if number.is_finite() { number.clamp(0.0, MEMORY) } else { 0.0 };
+        for (n, [good, bad]) in bins.iter().take(BINS).enumerate() {
+            store(&self.good[n], sound(*good));
+            store(&self.bad[n], sound(*bad));
+        }
+        let [slope, offset] = curve;
+        if slope.is_finite() && offset.is_finite() {
+            store(&self.curve[0], slope.clamp(SLOPES.0, SLOPES.1));
+            store(&self.curve[1], offset.clamp(-OFFSET, OFFSET));
+        }
+        self.draw();
+        self.sum();
+    }
+
     /// The chance that a message of which this was said is spam.
     pub(crate) fn chance(&self, said: f32) -> f32 {
         let (bin, rest) = place(said);
@@ -114,8 +138,8 @@ impl Calibration {
         let said = said.clamp(-SAID, SAID);
         let [slope, offset] = self.curve();
         let step = STEP * (label - sigmoid(slope * said + offset));
-        store(&self.curve[0], (slope + step * said / SAID).clamp(0.3, 1.7));
-        store(&self.curve[1], (offset + step).clamp(-2.0, 2.0));
+        store(&self.curve[0], (slope + step * said / SAID).clamp(SLOPES.0, SLOPES.1));
+        store(&self.curve[1], (offset + step).clamp(-OFFSET, OFFSET));
     }
 
     /// Sums the bins up, so that nobody who reads has to.

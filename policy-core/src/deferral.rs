@@ -18,6 +18,7 @@ use crate::outcome::Outcome;
 use crate::table::{Table, Worth};
 use crate::time::Timestamp;
 use arrayvec::ArrayVec;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// Pending deferrals of one source.
@@ -32,8 +33,8 @@ const REMEMBERED: Duration = Duration::from_secs(35 * 86_400);
 const STORM: u16 = 20;
 
 /// An entry: a pending deferral, or (with the place [`PASSED`]) the note that a source has come back.
-#[derive(Clone, Copy, Debug)]
-struct Entry {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
     /// The source: an address, a prefix, or a domain.
     source: Key,
     envelope: u64,
@@ -47,6 +48,22 @@ struct Entry {
 
 /// The place of the note that a source has come back.
 const PASSED: u64 = u64::MAX;
+
+impl Entry {
+    /// The entry as it may be taken over from a file; `None` when it has expired. Under a clock that has been set
+    /// back a retry passes at once.
+    pub(crate) fn taken_over(mut self, now: Timestamp) -> Option<Self> {
+        if self.last.is_from_a_wrong_clock(now) || self.not_before.is_from_a_wrong_clock(now) {
+            (self.first, self.last, self.not_before) = (now, now, now);
+        }
+        (now.since(self.last) < self.lifetime()).then_some(self)
+    }
+
+    /// How long it is kept after it was last seen.
+    const fn lifetime(&self) -> Duration {
+        if self.envelope == PASSED { REMEMBERED } else { WINDOW }
+    }
+}
 
 impl Worth for Entry {
     fn worth(&self, now: Timestamp) -> f32 {
@@ -97,7 +114,7 @@ pub(crate) struct Question<'a> {
 
 /// The deferral book.
 pub(crate) struct Deferrals {
-    entries: Table<Entry>,
+    pub(crate) entries: Table<Entry>,
 }
 
 impl Deferrals {
@@ -235,7 +252,7 @@ impl Deferrals {
     ) {
         let mut silent: Vec<Key> = Vec::new();
         self.entries.sweep(segment, |_, entry| {
-            let expired = now.since(entry.last) >= if entry.envelope == PASSED { REMEMBERED } else { WINDOW };
+            let expired = now.since(entry.last) >= entry.lifetime();
             if expired && !entry.returned && entry.source.kind() == Kind::Address as u8 {
                 silent.push(entry.source);
             }

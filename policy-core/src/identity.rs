@@ -83,7 +83,7 @@ impl Kind {
 }
 
 /// A key of the tables: 16 octets, the first of which is the [`Kind`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(u64, u64);
 
 impl Key {
@@ -94,6 +94,20 @@ impl Key {
     /// The key's octets, for hashing it into another.
     pub(crate) fn to_bytes(self) -> [u8; 16] {
         (u128::from(self.0) << 64 | u128::from(self.1)).to_be_bytes()
+    }
+
+    /// The key of these octets.
+    pub(crate) const fn from_bytes(bytes: [u8; 16]) -> Self {
+        let both = u128::from_be_bytes(bytes);
+        Self((both >> 64) as u64, both as u64)
+    }
+
+    /// Whether it stands for an address or a network, and so means the same under any secret.
+    pub(crate) const fn is_plain(&self) -> bool {
+        const ADDRESS: u8 = Kind::Address as u8;
+        const PREFIX: u8 = Kind::Prefix as u8;
+        const NETWORK: u8 = Kind::Network as u8;
+        matches!(self.kind(), ADDRESS | PREFIX | NETWORK)
     }
 
     /// The number of the [`Kind`] it was made with.

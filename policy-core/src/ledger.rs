@@ -8,6 +8,7 @@ use crate::evidence::{Reader, Reading, Record, Tally, Weight};
 use crate::features::logit;
 use crate::identity::{Chain, Identities, Key, Kind, MAX_CHAINS, MAX_LEVELS};
 use crate::model::Model;
+use crate::model::learned::{Learned, OtherModel};
 use crate::outcome::Outcome;
 use crate::presentation::Trait;
 use crate::table::{Table, Worth};
@@ -48,7 +49,7 @@ pub(crate) type Readings = ArrayVec<ChainReading, MAX_CHAINS>;
 
 /// Evidence of every identity and trait.
 pub(crate) struct Ledger {
-    records: Table<Record>,
+    pub(crate) records: Table<Record>,
     traits: Box<[TraitSums]>,
     /// The same of all mail.
     all: TraitSums,
@@ -150,6 +151,33 @@ impl Ledger {
     /// Books a weight on one identity.
     pub(crate) fn add(&self, key: Key, weight: Weight, at: Timestamp) {
         self.records.update(key, at, || Record::new(at), |record| record.add(weight, at));
+    }
+
+    /// What the model and its traits have learned.
+    pub(crate) fn learned(&self) -> Learned {
+        let sums = |sums: &TraitSums| <[f64; 2]>::from(sums.read(1.0));
+        let (all, traits) = (sums(&self.all), self.traits.iter().map(sums).collect());
+        self.model.learned(self.landmark, all, traits)
+    }
+
+    /// Takes back what was learned. Sums come to this ledger's landmark: from one that lies ahead undiminished.
+    pub(crate) fn relearn(&self, learned: &Learned, now: Timestamp) -> Result<(), OtherModel> {
+        learned.check()?;
+        let since =
+            |earlier: Timestamp, later: Timestamp| later.since(earlier).as_secs_f64() / TRAIT_HALF_LIFE;
+        let taken_at = learned.landmark.min(now);
+        let scale = (since(self.landmark, taken_at) - since(taken_at, self.landmark)).exp2();
+        let take = |cell: &AtomicU64, sum: f64| {
+            let sum = if sum.is_finite() { (sum * scale).max(0.0) } else { 0.0 };
+            cell.store(sum.to_bits(), Ordering::Relaxed);
+        };
+        let traits = self.traits.iter().zip(&learned.traits);
+        for (sums, [good, bad]) in traits.chain([(&self.all, &learned.all)]) {
+            take(&sums.good, *good);
+            take(&sums.bad, *bad);
+        }
+        self.model.relearn(learned);
+        Ok(())
     }
 
     /// How many segments a sweeper visits.

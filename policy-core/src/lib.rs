@@ -19,7 +19,9 @@ pub mod findings;
 #[cfg(test)]
 mod fixtures;
 pub mod identity;
+pub mod kept;
 mod ledger;
+mod marks;
 pub mod message;
 mod model;
 pub mod name;

@@ -11,6 +11,8 @@
 //! Readers take no lock: weights are atomic, and a reading across an update mixes old and new weights that
 //! differ by one bounded step.
 
+pub(crate) mod learned;
+
 use crate::calibration::Calibration;
 use crate::features::{Features, NUMBERS, TABLE, sense, sigmoid};
 use crate::weights::{Part, Start, Without};

@@ -27,6 +27,9 @@ struct Sketch {
 }
 
 impl Worth for Sketch {
+    /// A fortnight makes it anew.
+    const MARKED: bool = false;
+
     fn worth(&self, _: Timestamp) -> f32 {
         (self.this | self.last).count_ones() as f32
     }

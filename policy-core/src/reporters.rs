@@ -9,16 +9,33 @@
 use crate::identity::{Key, Keyring};
 use crate::table::{Table, Worth};
 use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
 
 /// Complaints of one reporter that count in a day.
 const A_DAY: u16 = 20;
 const DAY_SECS: u32 = 86_400;
 
 /// What one reporter has complained of on one day, about one sender or about all.
-#[derive(Clone, Copy)]
-struct Complaints {
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Complaints {
     day: u32,
     count: u16,
+}
+
+impl Complaints {
+    /// As it may be taken over from a file: complaints of a day to come are of today.
+    pub(crate) fn taken_over(self, now: Timestamp) -> Self {
+        Self { day: self.day.min(now.as_secs_u32() / DAY_SECS), ..self }
+    }
+
+    /// Both together, of the later day.
+    pub(crate) fn merge(&mut self, other: Self) {
+        let count = if other.day == self.day { other.count } else { 0 };
+        self.count = self.count.saturating_add(count);
+        if other.day > self.day {
+            *self = other;
+        }
+    }
 }
 
 impl Worth for Complaints {
@@ -29,7 +46,7 @@ impl Worth for Complaints {
 
 /// Who has complained today, and how often.
 pub(crate) struct Reporters {
-    table: Table<Complaints>,
+    pub(crate) table: Table<Complaints>,
 }
 
 impl Reporters {

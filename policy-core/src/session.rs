@@ -88,6 +88,9 @@ pub(crate) struct Session {
 }
 
 impl Worth for Session {
+    /// A session does not outlive the process that holds its connection.
+    const MARKED: bool = false;
+
     fn worth(&self, now: Timestamp) -> f32 {
         -now.since(self.last_seen).as_secs_f32()
     }

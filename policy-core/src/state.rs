@@ -88,13 +88,22 @@ impl State {
         let keyring = Keyring::new(secret);
         // Ids differ after a restart too: they begin at a place that the moment decides.
         let first = keyring.digest(&[b"decisions", &now.as_millis().to_be_bytes()]);
+        let mut ledger = Ledger::new(share(LEDGER_PERCENT), start, now);
+        let mut meters = Meters::new(share(METERS_PERCENT));
+        let mut deferrals = Deferrals::new(share(DEFERRALS_PERCENT));
+        let mut reporters = Reporters::new(share(REPORTERS_PERCENT));
+        let layout = |table: &[u8]| keyring.digest(&[b"layout", table]);
+        ledger.records.seed(layout(b"identities"));
+        meters.table.seed(layout(b"allowances"));
+        deferrals.entries.seed(layout(b"deferrals"));
+        reporters.table.seed(layout(b"reporters"));
         Self {
             keyring,
-            ledger: Ledger::new(share(LEDGER_PERCENT), start, now),
-            meters: Arc::new(Meters::new(share(METERS_PERCENT))),
-            deferrals: Deferrals::new(share(DEFERRALS_PERCENT)),
+            ledger,
+            meters: Arc::new(meters),
+            deferrals,
             sessions: Sessions::new(share(SESSIONS_PERCENT)),
-            reporters: Reporters::new(share(REPORTERS_PERCENT)),
+            reporters,
             pools: Pools::new(share(POOLS_PERCENT)),
             decisions: AtomicU64::new(first),
             swept: AtomicUsize::new(0),

@@ -10,10 +10,12 @@
 //! the same table again.
 
 use crate::identity::{Key, MAX_CHAINS, MAX_LEVELS};
+use crate::marks::{Marks, PAGES, Taken, page_of};
 use crate::time::Timestamp;
 use arrayvec::ArrayVec;
 use dashmap::{DashMap, mapref::entry::Entry};
-use foldhash::quality::RandomState;
+use foldhash::SharedSeed;
+use foldhash::quality::SeedableRandomState;
 use std::hash::BuildHasher;
 use std::mem::size_of;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,6 +35,9 @@ const EVICTED_PART: usize = 8;
 
 /// How much would be lost if an entry left.
 pub(crate) trait Worth {
+    /// Whether changes are marked, so that entries can be written down.
+    const MARKED: bool = true;
+
     /// Larger is worth more; only the order matters.
     fn worth(&self, now: Timestamp) -> f32;
 }
@@ -41,18 +46,30 @@ pub(crate) trait Worth {
 const _: () = assert!(MAX_CHAINS * MAX_LEVELS <= 1 << 8);
 
 struct Segment<V> {
-    map: DashMap<Key, V, RandomState>,
+    map: DashMap<Key, V, SeedableRandomState>,
     /// One evictor at a time; the others insert and leave the segment a few entries over.
     evicting: AtomicBool,
+    marks: Marks,
 }
 
 /// A table of `V` by [`Key`], bounded in memory.
 pub(crate) struct Table<V> {
     segments: Box<[Segment<V>]>,
-    /// Every segment has a copy of it, so that a key is hashed once to find its segment, shard and bucket.
-    hasher: RandomState,
+    /// Where entries lie. Every segment has a copy of it, so that a key is hashed once to find its segment, shard
+    /// and bucket. The same after a restart when it was seeded, since pages are named by it.
+    hasher: SeedableRandomState,
     /// Buckets of a segment whose shards have grown as far as they may.
     buckets: usize,
+}
+
+/// So many segments without entries.
+fn empty<V>(segments: usize, hasher: &SeedableRandomState) -> Box<[Segment<V>]> {
+    let new = || Segment {
+        map: DashMap::with_hasher_and_shard_amount(hasher.clone(), SHARDS),
+        evicting: AtomicBool::new(false),
+        marks: Marks::default(),
+    };
+    std::iter::repeat_with(new).take(segments).collect()
 }
 
 impl<V: Worth> Table<V> {
@@ -62,13 +79,19 @@ impl<V: Worth> Table<V> {
         let (least, most) = SHARD_BUCKETS;
         let wanted = (entries / FEW_SEGMENTS / SHARDS).max(1);
         let buckets = SHARDS * (1 << wanted.ilog2()).clamp(least, most);
-        let hasher = RandomState::default();
-        let new = || Segment {
-            map: DashMap::with_hasher_and_shard_amount(hasher.clone(), SHARDS),
-            evicting: AtomicBool::new(false),
-        };
-        let segments = (entries / buckets).max(1);
-        Self { segments: std::iter::repeat_with(new).take(segments).collect(), hasher, buckets }
+        let hasher = SeedableRandomState::random();
+        Self { segments: empty((entries / buckets).max(1), &hasher), hasher, buckets }
+    }
+
+    /// Lays entries out by this secret. Only for a table that is empty.
+    pub(crate) fn seed(&mut self, secret: u64) {
+        self.hasher = SeedableRandomState::with_seed(secret, SharedSeed::global_fixed());
+        self.segments = empty(self.segments.len(), &self.hasher);
+    }
+
+    /// Tells two layouts apart: the same key is on the same page only where this is the same.
+    pub(crate) fn layout(&self) -> u64 {
+        self.hasher.hash_one(self.segments.len())
     }
 
     /// Most entries that a segment holds.
@@ -85,6 +108,14 @@ impl<V: Worth> Table<V> {
         let segment = (((hash & 0xffff_ffff) * self.segments.len() as u64) >> 32) as usize;
         let shard = self.segments[segment].map.determine_shard(hash as usize);
         Place { segment, shard, hash }
+    }
+
+    /// Marks the page of a key that has changed, and passes on what came of it.
+    fn marked<R>(&self, place: &Place, result: R) -> R {
+        if V::MARKED {
+            self.segments[place.segment].marks.set(page_of(place.hash));
+        }
+        result
     }
 
     /// Reads the entry of `key`.
@@ -123,9 +154,12 @@ impl<V: Worth> Table<V> {
 
     /// Changes the entry of `key` when there is one.
     pub(crate) fn change<R>(&self, key: &Key, change: impl FnOnce(&mut V) -> R) -> Option<R> {
-        let Place { segment, shard, hash } = self.place(key);
-        let mut shard = self.segments[segment].map.shards()[shard].write();
-        shard.get_mut(hash, |(held, _)| held == key).map(|(_, value)| change(value.get_mut()))
+        let place = self.place(key);
+        let mut shard = self.segments[place.segment].map.shards()[place.shard].write();
+        let found = shard.get_mut(place.hash, |(held, _)| held == key);
+        let result = found.map(|(_, value)| change(value.get_mut()));
+        drop(shard);
+        result.map(|result| self.marked(&place, result))
     }
 
     /// Changes the entry of `key`, making it first when there is none.
@@ -136,15 +170,36 @@ impl<V: Worth> Table<V> {
         make: impl FnOnce() -> V,
         change: impl FnOnce(&mut V) -> R,
     ) -> R {
-        let Place { segment, shard, hash } = self.place(&key);
-        let segment = &self.segments[segment];
-        if let Some((_, value)) = segment.map.shards()[shard].write().get_mut(hash, |(held, _)| *held == key)
-        {
+        let place = self.place(&key);
+        let result = self.update_at(&place, key, now, make, change);
+        self.marked(&place, result)
+    }
+
+    /// Puts an entry where it has been before: nothing is marked as changed, unless others had to leave.
+    pub(crate) fn put(&self, key: Key, value: V, now: Timestamp)
+    where
+        V: Copy,
+    {
+        self.update_at(&self.place(&key), key, now, || value, |held| *held = value);
+    }
+
+    fn update_at<R>(
+        &self,
+        place: &Place,
+        key: Key,
+        now: Timestamp,
+        make: impl FnOnce() -> V,
+        change: impl FnOnce(&mut V) -> R,
+    ) -> R {
+        let segment = &self.segments[place.segment];
+        let mut shard = segment.map.shards()[place.shard].write();
+        if let Some((_, value)) = shard.get_mut(place.hash, |(held, _)| *held == key) {
             return change(value.get_mut());
         }
+        drop(shard);
         let held = segment.map.len();
         if held >= self.segment_capacity() {
-            Self::evict(segment, now);
+            self.evict(segment, now);
         }
         let result = match segment.map.entry(key) {
             // Another thread may have made it in the meantime.
@@ -161,14 +216,22 @@ impl<V: Worth> Table<V> {
 
     /// Takes the entry of `key` out when `condition` holds.
     pub(crate) fn remove_if(&self, key: &Key, condition: impl FnOnce(&V) -> bool) -> Option<V> {
-        self.segments[self.place(key).segment]
-            .map
-            .remove_if(key, |_, value| condition(value))
-            .map(|(_, value)| value)
+        let place = self.place(key);
+        let segment = &self.segments[place.segment];
+        let (_, removed) = segment.map.remove_if(key, |_, value| condition(value))?;
+        Some(self.marked(&place, removed))
+    }
+
+    /// Marks the page of an entry that a sweep takes out; passes on whether it stays.
+    fn kept(&self, segment: &Segment<V>, key: &Key, stays: bool) -> bool {
+        if !stays && V::MARKED {
+            segment.marks.set(page_of(self.hasher.hash_one(key)));
+        }
+        stays
     }
 
     /// Frees the least worthy eighth of a full segment.
-    fn evict(segment: &Segment<V>, now: Timestamp) {
+    fn evict(&self, segment: &Segment<V>, now: Timestamp) {
         if segment.evicting.swap(true, Ordering::Acquire) {
             return;
         }
@@ -179,9 +242,9 @@ impl<V: Worth> Table<V> {
             let less = less.iter().filter(|&&worth| worth < threshold).count();
             let ties = worths.iter().filter(|&&worth| worth == threshold).count();
             let mut spread = Spread { wanted: wanted - less, of: ties, seen: 0, taken: 0 };
-            segment.map.retain(|_, value| {
+            segment.map.retain(|key, value| {
                 let worth = value.worth(now);
-                worth > threshold || worth == threshold && !spread.take()
+                self.kept(segment, key, worth > threshold || worth == threshold && !spread.take())
             });
         }
         segment.evicting.store(false, Ordering::Release);
@@ -196,10 +259,44 @@ impl<V: Worth> Table<V> {
     /// has become nearly empty.
     pub(crate) fn sweep(&self, segment: usize, mut keep: impl FnMut(&Key, &mut V) -> bool) {
         let Some(segment) = self.segments.get(segment) else { return };
-        segment.map.retain(|key, value| keep(key, value));
+        segment.map.retain(|key, value| {
+            let stays = keep(key, value);
+            self.kept(segment, key, stays)
+        });
         if segment.map.len() * 8 < segment.map.capacity() {
             segment.map.shrink_to_fit();
         }
+    }
+
+    /// Takes the marks of one segment's pages; `None` when nothing there has changed.
+    pub(crate) fn take_marks(&self, segment: usize) -> Option<Taken> {
+        self.segments.get(segment)?.marks.take()
+    }
+
+    /// Marks a page, by its number in the whole table, as changed.
+    pub(crate) fn mark(&self, page: u32) {
+        if let Some(segment) = self.segments.get((page / PAGES) as usize) {
+            segment.marks.set(page % PAGES);
+        }
+    }
+
+    /// Marks everything as changed.
+    pub(crate) fn mark_all(&self) {
+        self.segments.iter().for_each(|segment| segment.marks.set_all());
+    }
+
+    /// Copies the entries of one segment that lie on these pages, each with its page's number in the whole
+    /// table. Holds one lock at a time, for some microseconds.
+    pub(crate) fn copy(&self, segment: usize, taken: Taken) -> Vec<(u32, Key, V)>
+    where
+        V: Copy,
+    {
+        let Some(held) = self.segments.get(segment) else { return Vec::new() };
+        let entries = held.map.iter().filter_map(|entry| {
+            let page = page_of(self.hasher.hash_one(entry.key()));
+            taken.has(page).then(|| (segment as u32 * PAGES + page, *entry.key(), *entry.value()))
+        });
+        entries.collect()
     }
 
     /// Entries held now.

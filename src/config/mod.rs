@@ -14,6 +14,7 @@ mod filter;
 mod lookups;
 mod reader;
 mod sections;
+mod state;
 mod units;
 mod values;
 
@@ -21,6 +22,7 @@ pub(crate) use lookups::FOR_THE_REST;
 pub use lookups::Lookups;
 
 pub use diagnostic::{ConfigError, Diagnostic, Severity};
+pub use state::{DEFAULT_DIRECTORY, StateDirectory};
 
 use crate::address::Address;
 use crate::log::Format;
@@ -121,6 +123,8 @@ pub struct Config {
     pub memory: usize,
     /// What is looked up; nothing when `None`.
     pub lookups: Option<Lookups>,
+    /// Where the state is kept.
+    pub state: StateDirectory,
     /// The log.
     pub log: LogOptions,
     /// How long sessions in progress have to end by themselves at shutdown.
@@ -145,6 +149,7 @@ impl Default for Config {
             },
             memory: MEMORY,
             lookups: Some(Lookups::default()),
+            state: StateDirectory::default(),
             log: LogOptions { format: Format::Text, level: LevelFilter::INFO },
             grace: GRACE,
         };

@@ -2,7 +2,7 @@
 
 use super::reader::{Fault, Section, Value};
 use super::values::{self, ListedClient};
-use super::{Config, Group, LogOptions, MilterService, PolicyService, SocketAccess, filter, lookups, units};
+use super::{Config, Group, LogOptions, MilterService, PolicyService, SocketAccess, filter, lookups, state, units};
 use crate::address::Address;
 use crate::log::Format;
 use compact_str::CompactString;
@@ -48,6 +48,7 @@ pub(super) fn document(mut top: Section<'_>) -> Config {
         top.object("policy", "listens nowhere, and neither does the milter: there is nothing to do");
     }
     memory(top.section("memory"), &mut config.memory);
+    state::section(top.section("state"), &mut config.state);
     exempt(top.section("exempt"), &mut policy.exempt);
     gateways(&mut top, &mut policy.gateways);
     top.set("pools", &mut policy.pools, |value| values::networks(value).map(Networks::from_iter));

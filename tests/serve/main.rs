@@ -12,4 +12,6 @@ mod reload;
 #[cfg(test)]
 mod shutdown;
 #[cfg(test)]
+mod state;
+#[cfg(test)]
 mod support;

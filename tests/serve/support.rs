@@ -47,7 +47,11 @@ impl Served {
         std::fs::write(&file, start.config).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_tempfail"));
         command.arg("serve").arg("--config").arg(&file).args(start.args);
-        command.env_remove("NOTIFY_SOCKET").env_remove("WATCHDOG_USEC").envs(start.env);
+        command
+            .env_remove("NOTIFY_SOCKET")
+            .env_remove("WATCHDOG_USEC")
+            .env_remove("STATE_DIRECTORY")
+            .envs(start.env);
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (sender, lines) = channel();

@@ -1,0 +1,121 @@
+//! Export: a store as JSON lines, for a backup, another machine, or a look inside.
+//!
+//! The first line is the [`Head`]; then comes what the model has learned, then each entry on a line of its own, as
+//! `docs/state.md` shows. Invariant: an import of these lines with `--replace` makes the same state.
+//!
+//! Known limit: it needs the directory to itself, so the daemon must not be running.
+
+use super::StoreError;
+use super::directory::{self, Directory, Found};
+use super::format::{self, LEARNED, VERSION};
+use super::recover::read_heading;
+use super::shelf::{Shelf, ShelfError};
+use policy_core::kept::{Book, Entry, Learned, PageId};
+use policy_core::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// Why nothing, or not all, was exported.
+#[derive(Debug, Error)]
+pub enum ExportError {
+    /// There is nothing to export.
+    #[error("{}: holds no state that this version reads", .0.display())]
+    NoState(PathBuf),
+    /// The directory cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A value cannot be read.
+    #[error("{}: a value cannot be read: {why}", directory.display())]
+    Unreadable {
+        /// The directory.
+        directory: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// Nobody takes the lines.
+    #[error("cannot write: {0}")]
+    Write(#[from] io::Error),
+}
+
+/// The first line.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Head {
+    /// The version of all lines.
+    #[serde(rename = "tempfail-state")]
+    pub(super) version: u32,
+    /// What keys the names, in hexadecimal digits.
+    pub(super) secret: String,
+    /// When the state was last written, in milliseconds since the epoch.
+    pub(super) written: Timestamp,
+}
+
+/// The line of what was learned.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Line {
+    Learned(Learned),
+    #[serde(untagged)]
+    Entry(Entry),
+}
+
+/// Writes the state of a directory as lines. Returns how many entries it has.
+///
+/// # Errors
+///
+/// There is none, a daemon holds it, or it cannot be read to its end.
+pub fn export(path: &Path, out: &mut impl Write) -> Result<u64, ExportError> {
+    let no_state = || ExportError::NoState(path.to_owned());
+    let head = directory::read_head(path).map_err(|_| no_state())?;
+    let (Found::Head(head), true) = (head, path.join("pages").exists()) else { return Err(no_state()) };
+    if head.version != VERSION {
+        return Err(no_state());
+    }
+    let directory = Directory::hold(path)?;
+    let failed = |source| StoreError::Shelf { directory: path.to_owned(), source };
+    let shelf = Shelf::open(&directory.pages()).map_err(failed)?;
+    let heading = read_heading(&shelf);
+    let secret = u128::from_be_bytes(heading.map_or(head.secret, |heading| heading.secret));
+    let written = heading.map(|heading| heading.written).unwrap_or_default();
+    line(out, &Head { version: VERSION, secret: format!("{secret:032x}"), written })?;
+    if let Some(octets) = shelf.get(LEARNED).map_err(failed)? {
+        let learned = format::decode_learned(&octets).map_err(|error| unreadable(path, &error))?;
+        line(out, &Line::Learned(learned))?;
+    }
+    let written = Book::ALL.into_iter().map(|book| pages(&shelf, book, path, out));
+    let count = written.sum::<Result<u64, ExportError>>()?;
+    out.flush()?;
+    Ok(count)
+}
+
+fn line(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, value)?;
+    out.write_all(b"\n")
+}
+
+fn pages(shelf: &Shelf, book: Book, path: &Path, out: &mut impl Write) -> Result<u64, ExportError> {
+    let id = |number| format::key(PageId { book, number });
+    let (mut count, mut failed) = (0, None);
+    let scanned = shelf.scan(id(0), id(u32::MAX), |_, octets| {
+        if failed.is_none() {
+            failed = page(octets, path, out, &mut count).err();
+        }
+    });
+    let store = |source: ShelfError| StoreError::Shelf { directory: path.to_owned(), source };
+    scanned.map_err(store)?;
+    failed.map_or(Ok(count), Err)
+}
+
+fn page(octets: &[u8], path: &Path, out: &mut impl Write, count: &mut u64) -> Result<(), ExportError> {
+    for entry in format::decode_page(octets).map_err(|error| unreadable(path, &error))? {
+        line(out, &entry)?;
+        *count += 1;
+    }
+    Ok(())
+}
+
+fn unreadable(directory: &Path, error: &postcard::Error) -> ExportError {
+    ExportError::Unreadable { directory: directory.to_owned(), why: error.to_string() }
+}

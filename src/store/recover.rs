@@ -1,0 +1,280 @@
+//! From a directory to a state: what is read, and what is done with what cannot be.
+
+use super::directory::{self, Directory, Found};
+use super::format::{self, HEADING, Heading, LEARNED, VERSION};
+use super::shelf::{Shelf, ShelfError};
+use super::{StoreError, secret};
+use policy_core::State;
+use policy_core::kept::{Book, PageId};
+use policy_core::time::Timestamp;
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use tracing::{error, info, warn};
+
+/// Parts that a table is read in.
+const SLICES: u32 = 32;
+/// Threads that read at most.
+const READERS: usize = 4;
+/// A state that is older than this is told.
+const OLD: Duration = Duration::from_secs(35 * 86_400);
+/// A clock that stands this much before the last write has been set back.
+const SET_BACK: Duration = Duration::from_secs(60);
+
+/// Where a state is kept.
+pub(super) struct Kept {
+    pub(super) path: PathBuf,
+    pub(super) secret: [u8; 16],
+    /// `None` while the directory cannot be used.
+    pub(super) directory: Option<Directory>,
+    /// `None` while the database cannot be used.
+    pub(super) shelf: Option<Shelf>,
+    /// Whether what is on the disk has been read.
+    pub(super) read: bool,
+    /// What is on the disk has another layout, or is not what it should be: it is to be written anew.
+    pub(super) whole: bool,
+}
+
+impl Kept {
+    pub(super) const fn is_open(&self) -> bool {
+        self.shelf.is_some()
+    }
+}
+
+/// Reads the state of a directory, or begins one.
+pub(super) fn begin(path: &Path, memory: usize, now: Timestamp) -> Result<(State, Kept), StoreError> {
+    match hold(path, memory, now) {
+        Err(StoreError::Unusable { directory, source }) => {
+            error!(directory = %directory.display(), error = %source, "state cannot be kept, it is in memory only until it can");
+            from_memory(path, memory, now)
+        }
+        other => other,
+    }
+}
+
+/// Holds the directory and reads it.
+pub(super) fn hold(path: &Path, memory: usize, now: Timestamp) -> Result<(State, Kept), StoreError> {
+    let unusable = |source| StoreError::Unusable { directory: path.to_owned(), source };
+    let directory = Directory::hold(path)?;
+    directory.tidy().map_err(unusable)?;
+    let head = directory.head().map_err(unusable)?;
+    let known = usable_head(&directory, &head, now).map_err(unusable)?;
+    let shelf = match open_shelf(&directory, now) {
+        Ok(shelf) => shelf,
+        Err(ShelfError::Io(source)) => return Err(unusable(source)),
+        Err(source) => return Err(StoreError::Shelf { directory: path.to_owned(), source }),
+    };
+    let heading = read_heading(&shelf);
+    let secret = match (heading, known) {
+        (Some(heading), _) => heading.secret,
+        (None, Some(secret)) => secret,
+        (None, None) => secret().map_err(StoreError::Random)?,
+    };
+    if known != Some(secret) {
+        directory.write_head(secret).map_err(unusable)?;
+    }
+    let state = State::new(memory, secret, now);
+    let read = read(&shelf, &state, heading, now);
+    let path = path.to_owned();
+    let mut kept =
+        Kept { path, secret, directory: Some(directory), shelf: Some(shelf), read: true, whole: false };
+    match read {
+        Ok(()) => kept.whole = heading.is_some_and(|heading| heading.layout != state.layout()),
+        Err(damage) => begin_anew(&mut kept, &damage, now)?,
+    }
+    if kept.whole {
+        state.mark_all();
+    }
+    Ok((state, kept))
+}
+
+/// The secret that the head tells. What lies beside a head of another version, or beside none, is set aside.
+fn usable_head(directory: &Directory, head: &Found, now: Timestamp) -> io::Result<Option<[u8; 16]>> {
+    let why = match head {
+        Found::Head(head) if head.version == VERSION => return Ok(Some(head.secret)),
+        Found::Head(head) => format!("version-{}", head.version),
+        // The database knows its secret itself.
+        Found::Damaged | Found::Nothing => return Ok(None),
+    };
+    if directory.pages().exists() {
+        let aside = directory.set_aside(&why, now)?;
+        error!(aside = %aside.display(), readable = VERSION, "state is of another version, set aside; this one begins empty");
+    }
+    Ok(None)
+}
+
+/// Opens the database; one that cannot be opened is set aside for a new one.
+fn open_shelf(directory: &Directory, now: Timestamp) -> Result<Shelf, ShelfError> {
+    let why = match Shelf::open(&directory.pages()) {
+        Err(ShelfError::OtherVersion(version)) => {
+            let digits: String = version.chars().filter(char::is_ascii_alphanumeric).collect();
+            (format!("version-database{digits}"), ShelfError::OtherVersion(version))
+        }
+        Err(error @ ShelfError::Damaged(_)) => ("corrupt".to_owned(), error),
+        other => return other,
+    };
+    let aside = directory.set_aside(&why.0, now).map_err(ShelfError::Io)?;
+    error!(error = %why.1, aside = %aside.display(), "state cannot be read, set aside; this one begins empty");
+    Shelf::open(&directory.pages())
+}
+
+/// A new database in the place of one that was damaged in part; what was read of it is in memory.
+fn begin_anew(kept: &mut Kept, damage: &str, now: Timestamp) -> Result<(), StoreError> {
+    kept.shelf = None;
+    kept.whole = true;
+    if let Some(directory) = &kept.directory {
+        let unusable = |source| StoreError::Unusable { directory: kept.path.clone(), source };
+        let aside = directory.set_aside("corrupt", now).map_err(unusable)?;
+        error!(error = damage, aside = %aside.display(), "state is damaged in part, set aside; what could be read is kept");
+    }
+    Ok(())
+}
+
+/// A state that nobody keeps yet, with what can be read of the directory all the same.
+fn from_memory(path: &Path, memory: usize, now: Timestamp) -> Result<(State, Kept), StoreError> {
+    let head = match directory::read_head(path) {
+        Ok(Found::Head(head)) if head.version == VERSION => Some(head.secret),
+        _ => None,
+    };
+    let secret = head.map_or_else(secret, Ok).map_err(StoreError::Random)?;
+    let state = State::new(memory, secret, now);
+    let read = head.is_some() && read_copy(&path.join("pages"), &state, now);
+    let kept = Kept { path: path.to_owned(), secret, directory: None, shelf: None, read, whole: true };
+    Ok((state, kept))
+}
+
+/// Reads a database that nothing can be written beside, from a copy. Returns whether all of it was read.
+fn read_copy(pages: &Path, state: &State, now: Timestamp) -> bool {
+    let copy = std::env::temp_dir().join(format!("tempfail-{}-state", std::process::id()));
+    let read = copy_files(pages, &copy).map_err(|error| error.to_string()).and_then(|()| {
+        let shelf = Shelf::open(&copy).map_err(|error| error.to_string())?;
+        let heading = read_heading(&shelf);
+        read(&shelf, state, heading, now)
+    });
+    if let Err(error) = &read {
+        warn!(error, "what is in the directory was not read, or not all of it");
+    }
+    let _ = std::fs::remove_dir_all(copy);
+    read.is_ok()
+}
+
+fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(0o700).create(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let to = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_files(&entry.path(), &to)?;
+        } else {
+            std::fs::copy(entry.path(), &to)?;
+        }
+    }
+    Ok(())
+}
+
+/// The heading, if it can be read.
+pub(super) fn read_heading(shelf: &Shelf) -> Option<Heading> {
+    format::decode_heading(&shelf.get(HEADING).ok()??).ok()
+}
+
+/// Reads everything into `state`. An error tells of what could not be read; the rest has been.
+fn read(shelf: &Shelf, state: &State, heading: Option<Heading>, now: Timestamp) -> Result<(), String> {
+    let began = Instant::now();
+    if let Some(heading) = heading {
+        tell_of_clock(heading.written, now);
+    }
+    let counts = Counts::default();
+    read_pages(shelf, state, now, &counts);
+    let learned = read_learned(shelf, state, now);
+    let (entries, expired) = (counts.entries.load(Ordering::Relaxed), counts.expired.load(Ordering::Relaxed));
+    let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    info!(entries, expired, millis, size = shelf.size(), "state read");
+    let damage = counts.damage.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    learned.and(damage.map_or(Ok(()), Err))
+}
+
+#[derive(Default)]
+struct Counts {
+    entries: AtomicU64,
+    expired: AtomicU64,
+    next: AtomicUsize,
+    damage: Mutex<Option<String>>,
+}
+
+impl Counts {
+    fn damaged(&self, error: impl ToString) {
+        let mut damage = self.damage.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *damage = damage.take().or_else(|| Some(error.to_string()));
+    }
+}
+
+/// Reads all pages, some at a time: those of one slice lie near each other in memory too.
+fn read_pages(shelf: &Shelf, state: &State, now: Timestamp, counts: &Counts) {
+    let slices: Vec<(PageId, PageId)> = Book::ALL.into_iter().flat_map(|book| slices(state, book)).collect();
+    let readers = std::thread::available_parallelism().map_or(1, usize::from).min(READERS);
+    std::thread::scope(|scope| {
+        for _ in 0..readers {
+            scope.spawn(|| {
+                while let Some((first, last)) = slices.get(counts.next.fetch_add(1, Ordering::Relaxed)) {
+                    read_slice(shelf, state, (*first, *last), now, counts);
+                }
+            });
+        }
+    });
+}
+
+/// Page numbers in parts; the last part has those that this layout does not know.
+fn slices(state: &State, book: Book) -> Vec<(PageId, PageId)> {
+    let step = (state.pages_of(book) / SLICES).max(1);
+    let id = |number| PageId { book, number };
+    let slice = |n: u32| {
+        let end = if n == SLICES { u32::MAX } else { (n + 1) * step };
+        (id(n * step), id(end))
+    };
+    (0..=SLICES).map(slice).collect()
+}
+
+fn read_slice(shelf: &Shelf, state: &State, (first, end): (PageId, PageId), now: Timestamp, counts: &Counts) {
+    let (mut taken, mut expired) = (0, 0);
+    let scanned =
+        shelf.scan(format::key(first), format::key(end), |_, octets| match format::decode_page(octets) {
+            Ok(entries) => entries.into_iter().for_each(|entry| {
+                let is = state.restore(entry, now);
+                taken += u64::from(is);
+                expired += u64::from(!is);
+            }),
+            Err(error) => counts.damaged(error),
+        });
+    if let Err(error) = scanned {
+        counts.damaged(error);
+    }
+    counts.entries.fetch_add(taken, Ordering::Relaxed);
+    counts.expired.fetch_add(expired, Ordering::Relaxed);
+}
+
+fn read_learned(shelf: &Shelf, state: &State, now: Timestamp) -> Result<(), String> {
+    let Some(octets) = shelf.get(LEARNED).map_err(|error| error.to_string())? else { return Ok(()) };
+    let learned = format::decode_learned(&octets).map_err(|error| error.to_string())?;
+    if let Err(error) = state.relearn(&learned, now) {
+        warn!(%error, "learned weights are not taken over, the model begins with those that ship");
+    }
+    Ok(())
+}
+
+fn tell_of_clock(written: Timestamp, now: Timestamp) {
+    let (back, ahead) = (written.since(now), now.since(written));
+    if back > SET_BACK {
+        let by = humantime::format_duration(Duration::from_secs(back.as_secs())).to_string();
+        warn!(
+            by,
+            "the clock stands before the last write of the state: what is from the future counts as of now"
+        );
+    } else if ahead > OLD {
+        let ago = humantime::format_duration(Duration::from_secs(ahead.as_secs())).to_string();
+        warn!(ago, "the state was last written long ago, or the clock runs ahead: its evidence has faded");
+    }
+}

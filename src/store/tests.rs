@@ -1,0 +1,306 @@
+use super::*;
+use policy_core::facts::{Client, Envelope, Facts, FrontEnd, Message, SessionId, Stage};
+use policy_core::findings::Findings;
+use policy_core::identity::Key;
+use policy_core::name::Mailbox;
+use policy_core::outcome::Outcome;
+use policy_core::time::Timestamp;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+use tempfile::TempDir;
+
+const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
+const MEMORY: usize = 16 << 20;
+
+fn facts(n: u8) -> Facts {
+    let address = IpAddr::from([192, 0, n, 7]);
+    Facts {
+        session: SessionId::Tcp(SocketAddr::new(address, 4321)),
+        front_end: FrontEnd::Policy,
+        stage: Stage::Rcpt,
+        transaction: None,
+        client: Client::new(address),
+        envelope: Envelope { recipient: Mailbox::new("b@dest.example"), ..Envelope::default() },
+        message: Message::default(),
+        findings: Findings::default(),
+    }
+}
+
+/// Hears that mail of this sender was good.
+fn hear(state: &State, n: u8) {
+    let appraisal = state.appraise(&facts(n), NOW);
+    policy_core::learn(state, &appraisal, Outcome::ReportedHam, NOW);
+}
+
+fn thought_of(state: &State, n: u8) -> f32 {
+    state.appraise(&facts(n), NOW).standing.log_odds
+}
+
+/// Whether anything is remembered of this sender's address.
+fn knows(state: &State, n: u8) -> bool {
+    let key = Key::address(IpAddr::from([192, 0, n, 7]));
+    state.entries().flatten().any(|entry| *entry.key() == key)
+}
+
+fn open_at(path: &Path, memory: usize, now: Timestamp) -> (Arc<State>, Store) {
+    open(path, memory, &Clock::manual(now).into()).unwrap()
+}
+
+/// A directory in which good was heard of this many senders, and what is thought of each.
+async fn written(senders: u8) -> (TempDir, Vec<f32>) {
+    let dir = tempfile::tempdir().unwrap();
+    let (state, store) = open_at(dir.path(), MEMORY, NOW);
+    (0..senders).for_each(|n| hear(&state, n));
+    store.flush().await.unwrap();
+    let thoughts = (0..senders).map(|n| thought_of(&state, n)).collect();
+    store.close().await;
+    (dir, thoughts)
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort_unstable();
+    names
+}
+
+/// Every file of the database.
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap().map(Result::unwrap) {
+        match entry.metadata().unwrap() {
+            meta if meta.is_dir() => files.extend(self::files(&entry.path())),
+            _ => files.push(entry.path()),
+        }
+    }
+    files
+}
+
+fn assert_thought(state: &State, thoughts: &[f32]) {
+    for (n, thought) in thoughts.iter().enumerate() {
+        let now = thought_of(state, n as u8);
+        assert!((now - thought).abs() < 1e-4, "sender {n}: {now}, was {thought}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_flushed_is_there_after_a_restart() {
+    let (dir, thoughts) = written(20).await;
+    let (state, store) = open_at(dir.path(), MEMORY, NOW);
+    assert!(store.is_durable());
+    assert_thought(&state, &thoughts);
+    assert!(knows(&state, 0) && !knows(&state, 99));
+    assert_eq!(names(dir.path()), ["head", "lock", "pages"]);
+}
+
+#[tokio::test]
+async fn another_cap_on_memory_keeps_everything() {
+    let (dir, thoughts) = written(20).await;
+    for memory in [2 * MEMORY, MEMORY] {
+        let (state, store) = open_at(dir.path(), memory, NOW);
+        assert_thought(&state, &thoughts);
+        store.flush().await.unwrap();
+        store.close().await;
+        assert_eq!(names(dir.path()), ["head", "lock", "pages"]);
+    }
+}
+
+#[tokio::test]
+async fn a_directory_has_one_owner_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_state, store) = open_at(dir.path(), MEMORY, NOW);
+    let error = open(dir.path(), MEMORY, &Clock::system()).unwrap_err();
+    assert!(matches!(error, StoreError::Locked { .. }), "{error}");
+    assert!(
+        error.to_string().contains(&format!("lock is held by process {}", std::process::id())),
+        "{error}"
+    );
+    store.close().await;
+    assert!(open(dir.path(), MEMORY, &Clock::system()).is_ok());
+}
+
+#[tokio::test]
+async fn any_damage_is_set_aside_and_what_can_be_read_is_kept() {
+    let (dir, thoughts) = written(20).await;
+    let whole: Vec<(PathBuf, Vec<u8>)> = files(&dir.path().join("pages"))
+        .into_iter()
+        .map(|path| (path.clone(), std::fs::read(path).unwrap()))
+        .collect();
+    assert!(whole.len() >= 5, "{whole:?}");
+    for (path, octets) in &whole {
+        let mut flipped = octets.clone();
+        let middle = flipped.len() / 2;
+        flipped.iter_mut().skip(middle).take(1).for_each(|octet| *octet ^= 0x55);
+        for damaged in [&flipped[..], &octets[..middle], &[]] {
+            restore_files(dir.path(), &whole);
+            std::fs::write(path, damaged).unwrap();
+            let (state, store) = open_at(dir.path(), MEMORY, NOW);
+            hear(&state, 200);
+            store.flush().await.unwrap_or_else(|_| panic!("{path:?} cut to {}", damaged.len()));
+            store.close().await;
+            let (again, store) = open_at(dir.path(), MEMORY, NOW);
+            assert!(knows(&again, 200), "{path:?}");
+            store.close().await;
+        }
+    }
+    restore_files(dir.path(), &whole);
+    let (state, _store) = open_at(dir.path(), MEMORY, NOW);
+    assert_thought(&state, &thoughts);
+    assert_eq!(names(dir.path()).iter().filter(|name| name.starts_with("corrupt-")).count(), 1);
+}
+
+fn restore_files(dir: &Path, whole: &[(PathBuf, Vec<u8>)]) {
+    std::fs::remove_dir_all(dir.join("pages")).unwrap();
+    for (path, octets) in whole {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, octets).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_lost_head_costs_nothing() {
+    let (dir, thoughts) = written(10).await;
+    for head in [None, Some("nonsense"), Some("tempfail-state 1")] {
+        match head {
+            None => std::fs::remove_file(dir.path().join("head")).unwrap(),
+            Some(text) => std::fs::write(dir.path().join("head"), text).unwrap(),
+        }
+        let (state, store) = open_at(dir.path(), MEMORY, NOW);
+        assert_thought(&state, &thoughts);
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn another_version_is_set_aside_whole() {
+    let (dir, thoughts) = written(10).await;
+    let head = std::fs::read_to_string(dir.path().join("head")).unwrap();
+    for version in ["0", "2", "77"] {
+        let other = head.replacen(" 1 ", &format!(" {version} "), 1);
+        std::fs::write(dir.path().join("head"), &other).unwrap();
+        let (state, store) = open_at(dir.path(), MEMORY, NOW);
+        assert!(!knows(&state, 0), "begins empty");
+        hear(&state, 1);
+        store.flush().await.unwrap();
+        store.close().await;
+        let aside = dir.path().join(format!("version-{version}-20231114T221320Z"));
+        assert_eq!(std::fs::read_to_string(aside.join("head")).unwrap(), other);
+        // Put back by hand, it is as it was.
+        std::fs::remove_dir_all(dir.path().join("pages")).unwrap();
+        std::fs::rename(&aside, dir.path().join("pages")).unwrap();
+        std::fs::remove_file(dir.path().join("pages/head")).unwrap();
+        std::fs::write(dir.path().join("head"), &head).unwrap();
+        let (state, store) = open_at(dir.path(), MEMORY, NOW);
+        assert_thought(&state, &thoughts);
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_place_that_cannot_be_used_is_used_once_it_can() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state");
+    std::fs::write(&path, "a file, and no directory").unwrap();
+    let (state, store) = open_at(&path, MEMORY, NOW);
+    assert!(!store.is_durable());
+    hear(&state, 1);
+    assert_eq!(store.flush().await, Err(NotKept));
+    std::fs::remove_file(&path).unwrap();
+    let mut tries = 0;
+    // Each flush waits for nothing while the writer pauses, so give its pause time to pass.
+    while store.flush().await.is_err() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        tries += 1;
+        assert!(tries < 3000);
+    }
+    let thought = thought_of(&state, 1);
+    store.close().await;
+    let (state, _store) = open_at(&path, MEMORY, NOW);
+    assert_thought(&state, &[thought_of(&state, 0), thought]);
+}
+
+#[tokio::test]
+async fn a_clock_that_jumps_either_way_keeps_what_was_learned() {
+    let dir = tempfile::tempdir().unwrap();
+    let (state, store) = open_at(dir.path(), MEMORY, NOW);
+    (0..5).for_each(|n| hear(&state, n));
+    store.close().await;
+    let thought_at = |state: &State, now| state.appraise(&facts(0), now).standing.log_odds;
+    let years = NOW.after(Duration::from_secs(3 * 365 * 86_400));
+    // The same hour of the same weekday, which are traits.
+    let back = Timestamp::from_secs(1_700_000_000 - 300 * 7 * 86_400);
+    for (now, as_of) in [(years, years), (back, NOW)] {
+        let (read, store) = open_at(dir.path(), MEMORY, now);
+        let (here, there) = (thought_at(&read, now), thought_at(&state, as_of));
+        assert!((here - there).abs() < 0.05, "{here}, was {there}");
+        store.close().await;
+    }
+}
+
+fn exported(dir: &Path) -> String {
+    let mut lines = Vec::new();
+    export(dir, &mut lines).unwrap();
+    String::from_utf8(lines).unwrap()
+}
+
+fn sorted(lines: &str) -> Vec<&str> {
+    let mut lines: Vec<&str> = lines.lines().skip(1).collect();
+    lines.sort_unstable();
+    lines
+}
+
+#[tokio::test]
+async fn an_export_replaces_another_state_whole() {
+    let (dir, thoughts) = written(12).await;
+    let lines = exported(dir.path());
+    assert!(lines.starts_with("{\"tempfail-state\":1,\"secret\":\""), "{}", &lines[..80]);
+    let (other, _) = written(3).await;
+    let imported = import(other.path(), MEMORY, &mut lines.as_bytes(), Import::Replace, NOW).unwrap();
+    assert_eq!(imported.entries as usize, lines.lines().count() - 2);
+    assert_eq!((imported.expired, imported.foreign), (0, 0));
+    assert_eq!(sorted(&exported(other.path())), sorted(&lines));
+    let (state, _store) = open_at(other.path(), MEMORY, NOW);
+    assert_thought(&state, &thoughts);
+}
+
+#[tokio::test]
+async fn merging_adds_and_under_another_secret_only_networks_are_added() {
+    let (dir, thoughts) = written(6).await;
+    let lines = exported(dir.path());
+    let new = dir.path().join("new");
+    import(&new, MEMORY, &mut lines.as_bytes(), Import::Merge, NOW).unwrap();
+    assert_eq!(sorted(&exported(&new)), sorted(&lines));
+    let twice = import(&new, MEMORY, &mut lines.as_bytes(), Import::Merge, NOW).unwrap();
+    assert_eq!(twice.foreign, 0);
+    let (state, store) = open_at(&new, MEMORY, NOW);
+    assert!(thought_of(&state, 2) < thoughts[2], "twice as much good was heard");
+    store.close().await;
+    let (other, _) = written(0).await;
+    let merged = import(other.path(), MEMORY, &mut lines.as_bytes(), Import::Merge, NOW).unwrap();
+    assert!(merged.foreign > 0 && merged.entries > 0, "{merged:?}");
+}
+
+#[tokio::test]
+async fn an_import_that_fails_changes_nothing() {
+    let (dir, _) = written(4).await;
+    let before = exported(dir.path());
+    let head = before.lines().next().unwrap();
+    let bad = [
+        (String::new(), "line 1: is not the head"),
+        ("{\"tempfail-state\":2}\n".to_owned(), "of version 2; this program reads version 1"),
+        (format!("{head}\n{{\"identity\":[\"00\",{{}}]}}\n"), "line 2: "),
+        (format!("{head}\n\n{{\"unheard-of\":1}}\n"), "line 3: "),
+        (before[..before.len() - 1].to_owned(), "is cut off"),
+    ];
+    for (lines, what) in bad {
+        for how in [Import::Merge, Import::Replace] {
+            let error = import(dir.path(), MEMORY, &mut lines.as_bytes(), how, NOW).unwrap_err().to_string();
+            assert!(error.contains(what), "{error}");
+        }
+    }
+    assert_eq!(sorted(&exported(dir.path())), sorted(&before));
+    let empty = tempfile::tempdir().unwrap();
+    assert!(matches!(export(empty.path(), &mut Vec::new()), Err(ExportError::NoState(_))));
+    assert_eq!(names(empty.path()), [""; 0]);
+}
