@@ -2,7 +2,9 @@
 
 use super::reader::{Fault, Section, Value};
 use super::values::{self, ListedClient};
-use super::{Config, Group, LogOptions, MilterService, PolicyService, SocketAccess, filter, lookups, state, units};
+use super::{
+    Config, Group, LogOptions, MilterService, PolicyService, SocketAccess, filter, lookups, state, units,
+};
 use crate::address::Address;
 use crate::log::Format;
 use compact_str::CompactString;
