@@ -32,7 +32,7 @@ const REMEMBERED: Duration = Duration::from_secs(35 * 86_400);
 /// Retries before their time that make a storm.
 const STORM: u16 = 20;
 
-/// An entry: a pending deferral, or (with the place [`PASSED`]) the note that a source has come back.
+/// An entry: a pending deferral, or (with the place `PASSED`) the note that a source has come back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// The source: an address, a prefix, or a domain.
