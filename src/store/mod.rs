@@ -22,7 +22,7 @@
 //! | a second daemon | refused: [`StoreError::Locked`] names the lock and who holds it |
 //! | clock set back | told; evidence from the future counts as of now, who waited may come in |
 //!
-//! Bounds: memory is that of [`shelf`], one batch of pages, and eight octets for each page; the disk has each page
+//! Bounds: memory is that of the shelf, one batch of pages, and eight octets for each page; the disk has each page
 //! about twice, 64 MiB of journal, and at most three databases that were set aside.
 //!
 //! Known limit: a clock that runs ahead by months makes evidence fade as if they had passed.
