@@ -108,7 +108,7 @@ impl Servers {
 /// The daemon as it ships, observing, with an unix socket beside the ports.
 async fn daemon(socket: &std::path::Path) -> Result<Daemon, Failure> {
     let config = format!(
-        "signals.enabled = false\npolicy.listen = [\"127.0.0.1:0\", \"unix:{}\"]\nmilter.listen = [\"127.0.0.1:0\"]\n",
+        "signals.enabled = false\nadmin.listen = []\npolicy.listen = [\"127.0.0.1:0\", \"unix:{}\"]\nmilter.listen = [\"127.0.0.1:0\"]\n",
         socket.display()
     );
     Ok(Daemon::start(Config::parse("bench", &config)?.config, Clock::system()).await?)

@@ -1,4 +1,4 @@
-//! The daemon: both front ends over one engine and one state.
+//! The daemon: both front ends over one engine and one state, and the admin interface beside them.
 //!
 //! This is the library's entry point: the program and the tests start the same thing. It knows no signals and
 //! no files; `serve` does.
@@ -7,6 +7,7 @@
 //! lives in memory only, and a restart begins anew.
 
 use crate::address::Address;
+use crate::admin::{Admin, Desk};
 use crate::clock::Clock;
 use crate::config;
 use crate::config::Config;
@@ -16,6 +17,7 @@ use crate::lookups::Lookups;
 use crate::sockets::{self, BindError, Bound, Listener, SocketFile};
 use crate::store::{self, Store, StoreError};
 use policy_core::State;
+use policy_core::time::Timestamp;
 use signals::lists::Standing;
 use signals::resolver::Health;
 use std::future::Future;
@@ -65,7 +67,7 @@ pub struct Ended {
 /// A socket that the daemon listens on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listening {
-    /// `policy` or `milter`.
+    /// `policy`, `milter` or `admin`.
     pub protocol: &'static str,
     /// Where; the port is the real one.
     pub address: Address,
@@ -110,6 +112,7 @@ impl Daemon {
         let clock = clock.into();
         let (state, store) = open_state(&config, &clock).await?;
         let engine = Engine::new(state, Arc::clone(&config.policy), config.answer_within, clock, log);
+        let started = engine.clock().now();
         let policy = bind_all(&config.policy_service.listen, &config.policy_service.access)?;
         let milter = bind_all(&config.milter.listen, &config.milter.access)?;
         let mut daemon = Self {
@@ -126,6 +129,7 @@ impl Daemon {
         daemon.look_up_with(daemon.started.lookups.clone());
         policy.into_iter().for_each(|bound| daemon.serve_policy(bound));
         milter.into_iter().for_each(|bound| daemon.serve_milter(bound));
+        daemon.serve_admin(started);
         Ok(daemon)
     }
 
@@ -142,6 +146,11 @@ impl Daemon {
     /// Where the milter listens on TCP.
     pub fn milter_addrs(&self) -> Vec<SocketAddr> {
         self.tcp("milter")
+    }
+
+    /// Where the admin interface listens on TCP.
+    pub fn admin_addrs(&self) -> Vec<SocketAddr> {
+        self.tcp("admin")
     }
 
     /// The engine.
@@ -248,6 +257,21 @@ impl Daemon {
         self.spawn("milter", async move { serving.await.map_err(|error| error.to_string()) });
     }
 
+    /// Last, since mail does not wait for it.
+    fn serve_admin(&mut self, started: Timestamp) {
+        let admin = Admin::bind(&self.started);
+        self.listening.extend(admin.listening());
+        let desk = Desk {
+            engine: self.engine.clone(),
+            store: self.store.clone(),
+            directory: self.started.state.path().map(Path::to_owned),
+            memory: self.started.memory,
+            started,
+            listening: self.listening.clone(),
+        };
+        admin.serve(desk, &self.stop.subscribe());
+    }
+
     /// Notes a socket; the future resolves at shutdown, when its file is gone.
     fn enter(
         &mut self,
@@ -344,7 +368,7 @@ async fn tell_lookups(engine: Engine) {
 
 /// The keys that differ and that only a restart changes.
 fn needs_restart(started: &Config, new: &Config) -> Vec<&'static str> {
-    let (policy, milter) = (&started.policy_service, &started.milter);
+    let (policy, milter, admin) = (&started.policy_service, &started.milter, &started.admin);
     let differs = [
         ("answer_within", started.answer_within != new.answer_within),
         ("policy.listen", policy.listen != new.policy_service.listen),
@@ -357,6 +381,12 @@ fn needs_restart(started: &Config, new: &Config) -> Vec<&'static str> {
         ("milter.socket_mode", milter.access.mode != new.milter.access.mode),
         ("milter.socket_group", milter.access.group != new.milter.access.group),
         ("milter.idle", milter.options.limits.idle != new.milter.options.limits.idle),
+        ("admin.listen", admin.listen != new.admin.listen),
+        ("admin.socket_mode", admin.access.mode != new.admin.access.mode),
+        ("admin.socket_group", admin.access.group != new.admin.access.group),
+        ("admin.token_file", admin.token != new.admin.token),
+        ("admin.hosts", admin.hosts != new.admin.hosts),
+        ("admin.connections", admin.connections != new.admin.connections),
         ("memory.max", started.memory != new.memory),
         ("state.directory", started.state != new.state),
         ("log.format", started.log.format != new.log.format),
@@ -378,8 +408,7 @@ mod tests {
     const SECONDS: u64 = 1_700_000_000;
 
     async fn daemon(text: &str) -> (Daemon, crate::clock::ManualClock) {
-        let ports =
-            "signals.enabled = false\npolicy.listen = [\"127.0.0.1:0\"]\nmilter.listen = [\"127.0.0.1:0\"]\n";
+        let ports = "signals.enabled = false\nadmin.listen = []\npolicy.listen = [\"127.0.0.1:0\"]\nmilter.listen = [\"127.0.0.1:0\"]\n";
         let config = Config::parse("t.toml", &format!("{ports}{text}")).unwrap().config;
         let clock = Clock::manual(Timestamp::from_secs(SECONDS));
         (Daemon::start(config, clock.clone()).await.unwrap(), clock)
@@ -418,8 +447,7 @@ mod tests {
     async fn a_reload_changes_what_it_can_and_names_the_rest() {
         let (mut daemon, _) = daemon("").await;
         let new = |text: &str| Config::parse("t.toml", text).unwrap().config;
-        let same =
-            "signals.enabled = false\npolicy.listen = [\"127.0.0.1:0\"]\nmilter.listen = [\"127.0.0.1:0\"]\n";
+        let same = "signals.enabled = false\nadmin.listen = []\npolicy.listen = [\"127.0.0.1:0\"]\nmilter.listen = [\"127.0.0.1:0\"]\n";
         let changed = "milter.connections = 500\nhelp = \"call us\"\n";
         assert_eq!(daemon.reload(new(&format!("{changed}{same}"))), [""; 0]);
         assert_eq!(daemon.engine().policy().help.as_deref(), Some("call us"));
@@ -439,7 +467,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("policy.sock");
         let text = format!(
-            "signals.enabled = false\npolicy.listen = [\"unix:{}\"]\nmilter.listen = [\"{}\"]\n",
+            "signals.enabled = false\nadmin.listen = []\npolicy.listen = [\"unix:{}\"]\nmilter.listen = [\"{}\"]\n",
             path.display(),
             taken.local_addr().unwrap()
         );

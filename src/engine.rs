@@ -26,7 +26,7 @@ use policy_core::verdict::{Reason, Verdict};
 use policy_core::{Decision, State};
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{Level, error};
@@ -37,6 +37,8 @@ type Core = dyn Fn(&Arc<Policy>, &State, &Facts, Timestamp) -> Decision + Send +
 struct Inner {
     state: Arc<State>,
     policy: ArcSwap<Policy>,
+    /// When the mode in force came into force.
+    mode_since: AtomicU64,
     answer_within: Duration,
     clock: Clock,
     log: Log,
@@ -80,6 +82,7 @@ impl Engine {
         Self(Arc::new(Inner {
             state,
             policy: ArcSwap::new(policy),
+            mode_since: AtomicU64::new(clock.now().as_millis()),
             answer_within,
             clock,
             log,
@@ -106,8 +109,16 @@ impl Engine {
         self.0.policy.load_full()
     }
 
+    /// The mode in force, and since when as far as this process knows.
+    pub fn mode_since(&self) -> (Mode, Timestamp) {
+        (self.policy().mode, Timestamp::from_millis(self.0.mode_since.load(Ordering::Relaxed)))
+    }
+
     /// Puts another policy in force, for sessions that begin from now on.
     pub fn replace(&self, policy: Arc<Policy>) {
+        if self.policy().mode != policy.mode {
+            self.0.mode_since.store(self.0.clock.now().as_millis(), Ordering::Relaxed);
+        }
         self.0.policy.store(policy);
         self.0.counters.reloads.fetch_add(1, Ordering::Relaxed);
     }
@@ -202,6 +213,7 @@ impl Engine {
 impl policy_core::engine::Engine for Engine {
     async fn decide(&self, mut facts: Facts) -> Answer {
         let (policy, begun) = (self.policy(), Instant::now());
+        self.0.counters.asked(&facts, self.0.clock.now());
         self.look_up(&policy, &mut facts).await;
         let within = self.0.answer_within.saturating_sub(begun.elapsed());
         let (facts, now, mode) = (Arc::new(facts), self.0.clock.now(), policy.mode);

@@ -11,10 +11,12 @@
 //! | [`engine`] | a question on its way to its answer, within its deadline, and into the log |
 //! | [`store`] | the state on the disk, for a restart and for the day after a crash |
 //! | [`log`] | one line a decision, one line an event |
+//! | `admin` | what the operator asks, and changes |
 //! | [`clock`], [`address`], [`recent`], [`stats`] | the nouns they share |
 #![forbid(unsafe_code)]
 
 pub mod address;
+mod admin;
 pub mod cli;
 pub mod clock;
 pub mod config;

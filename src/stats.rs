@@ -1,11 +1,15 @@
 //! Counts since the start, for logs and metrics.
 //!
-//! Bounded: one counter for each combination of words that has occurred, all of them from the program itself.
+//! Bounded: one counter for each combination of words that has occurred, all of them from the program itself; and
+//! a hundred client addresses, which is enough to tell one from many.
 
 use crate::log::protocol;
 use crate::recent::Record;
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use policy_core::facts::{Facts, FrontEnd};
+use policy_core::time::Timestamp;
+use std::collections::{BTreeMap, HashSet};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 /// What decisions are counted by.
@@ -21,11 +25,29 @@ pub struct Counted {
     pub reason: &'static str,
 }
 
+/// Client addresses that are counted.
+const CLIENTS: usize = 100;
+
+/// What was seen of one front end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrontSeen {
+    /// `policy` or `milter`.
+    pub protocol: &'static str,
+    /// Questions that a mail server asked there.
+    pub questions: u64,
+    /// When the last one came; `None` when none has.
+    pub last: Option<Timestamp>,
+}
+
 /// Counts since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Decisions.
     pub decisions: BTreeMap<Counted, u64>,
+    /// What was seen of each front end.
+    pub seen: Vec<FrontSeen>,
+    /// Client addresses that were asked about, and whether there are more than were counted.
+    pub clients: (usize, bool),
     /// Questions whose answer said nothing new: asked again, or before anything is judged.
     pub quiet: u64,
     /// Reports of what became of mail.
@@ -45,12 +67,68 @@ impl Stats {
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     decisions: RwLock<BTreeMap<Counted, AtomicU64>>,
+    policy: Seen,
+    milter: Seen,
+    clients: Addresses,
     pub(crate) quiet: AtomicU64,
     pub(crate) reports: AtomicU64,
     pub(crate) reloads: AtomicU64,
 }
 
+/// The counters of a front end. No question has come at time zero.
+#[derive(Debug, Default)]
+struct Seen {
+    questions: AtomicU64,
+    last: AtomicU64,
+}
+
+impl Seen {
+    fn snapshot(&self, front_end: FrontEnd) -> FrontSeen {
+        let (questions, last) = (self.questions.load(Ordering::Relaxed), self.last.load(Ordering::Relaxed));
+        let last = (questions > 0).then_some(Timestamp::from_millis(last));
+        FrontSeen { protocol: protocol(front_end), questions, last }
+    }
+}
+
+/// Different addresses, as far as they are counted. Once there are enough nobody looks any more.
+#[derive(Debug, Default)]
+struct Addresses {
+    known: RwLock<HashSet<IpAddr>>,
+    full: AtomicBool,
+}
+
+impl Addresses {
+    fn note(&self, address: IpAddr) {
+        let full = || self.full.load(Ordering::Relaxed);
+        if full() || self.known.read().unwrap_or_else(PoisonError::into_inner).contains(&address) {
+            return;
+        }
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if known.len() < CLIENTS {
+            known.insert(address);
+        } else {
+            self.full.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn snapshot(&self) -> (usize, bool) {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        (known.len(), self.full.load(Ordering::Relaxed))
+    }
+}
+
 impl Counters {
+    /// A mail server asks.
+    pub(crate) fn asked(&self, facts: &Facts, now: Timestamp) {
+        let seen = match facts.front_end {
+            FrontEnd::Policy => &self.policy,
+            FrontEnd::Milter => &self.milter,
+        };
+        seen.questions.fetch_add(1, Ordering::Relaxed);
+        seen.last.store(now.as_millis(), Ordering::Relaxed);
+        self.clients.note(facts.client.address);
+    }
+
     pub(crate) fn count(&self, record: &Record) {
         let counted = Counted {
             protocol: protocol(record.facts.front_end),
@@ -74,6 +152,8 @@ impl Counters {
         let value = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Stats {
             decisions: counters.iter().map(|(counted, counter)| (*counted, value(counter))).collect(),
+            seen: vec![self.policy.snapshot(FrontEnd::Policy), self.milter.snapshot(FrontEnd::Milter)],
+            clients: self.clients.snapshot(),
             quiet: value(&self.quiet),
             reports: value(&self.reports),
             reloads: value(&self.reloads),

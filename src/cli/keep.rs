@@ -1,6 +1,6 @@
 //! The commands that take a state out of its directory and put one in.
 
-use super::{bad_config, failed, print};
+use super::output::{bad_config, failed, print};
 use crate::clock;
 use crate::config::{self, Config, ConfigError, DEFAULT_DIRECTORY};
 use crate::store::{self, Import};

@@ -9,6 +9,7 @@
 //! Known limit: a group is looked up when the file is read, so the file is checked best on the host that it
 //! is for.
 
+mod admin;
 mod diagnostic;
 mod filter;
 mod lookups;
@@ -21,6 +22,7 @@ mod values;
 pub(crate) use lookups::FOR_THE_REST;
 pub use lookups::Lookups;
 
+pub use admin::{AdminService, DEFAULT_SOCKET, TokenFile};
 pub use diagnostic::{ConfigError, Diagnostic, Severity};
 pub use state::{DEFAULT_DIRECTORY, StateDirectory};
 
@@ -119,6 +121,8 @@ pub struct Config {
     pub policy_service: PolicyService,
     /// The milter.
     pub milter: MilterService,
+    /// The admin interface.
+    pub admin: AdminService,
     /// The most memory that the state takes, in octets.
     pub memory: usize,
     /// What is looked up; nothing when `None`.
@@ -147,6 +151,7 @@ impl Default for Config {
                 access: SocketAccess::default(),
                 options: Arc::default(),
             },
+            admin: AdminService::default(),
             memory: MEMORY,
             lookups: Some(Lookups::default()),
             state: StateDirectory::default(),

@@ -3,7 +3,8 @@
 use super::reader::{Fault, Section, Value};
 use super::values::{self, ListedClient};
 use super::{
-    Config, Group, LogOptions, MilterService, PolicyService, SocketAccess, filter, lookups, state, units,
+    Config, Group, LogOptions, MilterService, PolicyService, SocketAccess, admin, filter, lookups, state,
+    units,
 };
 use crate::address::Address;
 use crate::log::Format;
@@ -49,6 +50,7 @@ pub(super) fn document(mut top: Section<'_>) -> Config {
     if config.policy_service.listen.is_empty() && config.milter.listen.is_empty() {
         top.object("policy", "listens nowhere, and neither does the milter: there is nothing to do");
     }
+    admin::section(top.section("admin"), &mut config.admin);
     memory(top.section("memory"), &mut config.memory);
     state::section(top.section("state"), &mut config.state);
     exempt(top.section("exempt"), &mut policy.exempt);
@@ -141,7 +143,7 @@ fn access(section: &mut Section<'_>, access: &mut SocketAccess) {
     section.set("socket_group", &mut access.group, group);
 }
 
-fn group(value: Value<'_>) -> Result<Option<Group>, Fault> {
+pub(super) fn group(value: Value<'_>) -> Result<Option<Group>, Fault> {
     let name = value.text("the name of a group")?;
     if name.is_empty() {
         return Ok(None);

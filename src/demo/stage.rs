@@ -22,6 +22,8 @@ first_contact.suspicious = 0.8
 listen = ["127.0.0.1:0"]
 [milter]
 listen = ["127.0.0.1:0"]
+[admin]
+listen = []
 [memory]
 max = "64MiB"
 [[gateway]]

@@ -94,10 +94,7 @@ impl<'a> Line<'a> {
     }
 
     fn time(&self) -> impl std::fmt::Display {
-        let at = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(self.at.as_millis()));
-        // humantime writes years up to 9999, and a manual clock may show any.
-        let latest = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_799);
-        humantime::format_rfc3339_millis(at.unwrap_or(latest).min(latest))
+        humantime::format_rfc3339_millis(system_time(self.at))
     }
 
     fn level_word(&self) -> &'static str {
@@ -150,6 +147,18 @@ impl Value<'_> {
             Self::Flag(is) => write!(out, "{is}"),
         };
     }
+}
+
+/// humantime writes years up to 9999, and a manual clock may show any.
+fn system_time(at: Timestamp) -> SystemTime {
+    let latest = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_799);
+    let at = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(at.as_millis()));
+    at.unwrap_or(latest).min(latest)
+}
+
+/// A moment as programs and people read it (RFC 3339), to the second.
+pub(crate) fn moment(at: Timestamp) -> String {
+    humantime::format_rfc3339_seconds(system_time(at)).to_string()
 }
 
 fn rounded(number: f64) -> f64 {

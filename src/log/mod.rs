@@ -11,6 +11,7 @@ mod line;
 mod sink;
 
 pub(crate) use decision::{decision, mode, protocol};
+pub(crate) use line::moment;
 pub use sink::Flush;
 
 use crate::clock::system_now;

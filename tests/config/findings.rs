@@ -91,6 +91,6 @@ fn the_printed_configuration_passes_its_own_check() {
 
 #[test]
 fn a_wrong_command_line_has_a_status_of_its_own() {
-    assert_eq!(tempfail(&["serve", "--confg", "x"]).status.code(), Some(2));
-    assert_eq!(tempfail(&[]).status.code(), Some(2));
+    assert_eq!(tempfail(&["serve", "--confg", "x"]).status.code(), Some(64));
+    assert_eq!(tempfail(&[]).status.code(), Some(64));
 }

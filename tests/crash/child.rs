@@ -30,6 +30,7 @@ pub(crate) fn run(directory: &Path) -> ExitCode {
     let mut config = Config::default();
     config.policy_service.listen = vec!["127.0.0.1:0".parse().expect("an address")];
     config.milter.listen.clear();
+    config.admin.listen.clear();
     config.state = StateDirectory::At(directory.to_owned());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build();
     runtime.expect("a runtime").block_on(serve(config, round))

@@ -81,7 +81,7 @@ fn a_wrong_command_line_and_a_wrong_configuration_have_statuses_of_their_own() {
     ] {
         assert_eq!(refused(&wrong, &file).0, 2, "{wrong:?}");
     }
-    assert_eq!(tempfail(&[], &[]).status.code(), Some(2), "no file");
+    assert_eq!(tempfail(&[], &[]).status.code(), Some(64), "no file");
     let config = desk.write("bad.toml", "mode = \"perhaps\"\n");
     let (status, error) = refused(&["--config", config.to_str().unwrap()], &file);
     assert_eq!(status, 78, "{error}");

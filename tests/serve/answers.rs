@@ -79,7 +79,7 @@ fn a_unix_socket_has_its_mode_and_goes_with_the_daemon() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("policy.sock");
     let config = format!(
-        "signals.enabled = false\npolicy.listen = [\"unix:{}\"]\npolicy.socket_mode = \"0600\"\nmilter.listen = []\n",
+        "signals.enabled = false\nadmin.listen = []\npolicy.listen = [\"unix:{}\"]\npolicy.socket_mode = \"0600\"\nmilter.listen = []\n",
         path.display()
     );
     let mut served = Served::start_with(&Start { config: &config, args: &[], env: None });
@@ -102,7 +102,7 @@ fn an_address_in_use_ends_the_start_with_a_reason() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let config = format!(
-        "signals.enabled = false\npolicy.listen = [\"{address}\"]\nmilter.listen = [\"127.0.0.1:0\"]\n"
+        "signals.enabled = false\nadmin.listen = []\npolicy.listen = [\"{address}\"]\nmilter.listen = [\"127.0.0.1:0\"]\n"
     );
     let mut served = Served::start_with(&Start { config: &config, args: &[], env: None });
     served.wait_for(&format!(

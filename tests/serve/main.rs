@@ -4,6 +4,8 @@
 
 // Marked as test code, so that helpers too may assert by panicking.
 #[cfg(test)]
+mod admin;
+#[cfg(test)]
 mod answers;
 #[cfg(test)]
 mod limits;

@@ -13,8 +13,7 @@ use tempfile::TempDir;
 pub(crate) const LONG: Duration = Duration::from_secs(60);
 
 /// The ports that every configuration here begins with.
-pub(crate) const PORTS: &str =
-    "signals.enabled = false\npolicy.listen = [\"127.0.0.1:0\"]\nmilter.listen = [\"127.0.0.1:0\"]\n";
+pub(crate) const PORTS: &str = "signals.enabled = false\nadmin.listen = []\npolicy.listen = [\"127.0.0.1:0\"]\nmilter.listen = [\"127.0.0.1:0\"]\n";
 
 /// A running daemon. Killed on drop.
 pub(crate) struct Served {

@@ -125,5 +125,7 @@ fn file(directory: &TempDir) -> PathBuf {
 
 /// The configuration with the addresses to listen on.
 fn text(policy: SocketAddr, milter: SocketAddr, toml: &str) -> String {
-    format!("signals.enabled = false\npolicy.listen = [\"{policy}\"]\nmilter.listen = [\"{milter}\"]\n{toml}")
+    format!(
+        "signals.enabled = false\nadmin.listen = []\npolicy.listen = [\"{policy}\"]\nmilter.listen = [\"{milter}\"]\n{toml}"
+    )
 }

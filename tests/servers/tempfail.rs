@@ -54,6 +54,7 @@ impl Tempfail {
         let loopback = || vec![tempfail::address::Address::Tcp(([127, 0, 0, 1], 0).into())];
         config.policy_service.listen = loopback();
         config.milter.listen = loopback();
+        config.admin.listen.clear();
         Self::start_as_configured(config).await
     }
 

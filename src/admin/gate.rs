@@ -1,0 +1,183 @@
+//! Who may ask, and who may change something.
+//!
+//! Anybody who can connect may read: loopback is this host's users, the socket has a mode. A change needs the token, or
+//! a unix socket with root or the daemon's own user at its other end. From another host everything needs the token.
+//!
+//! A web page cannot get in through the operator's browser. `Host` has to be a name of loopback, an address, or
+//! configured, so that a name that is pointed at loopback is of no use; a change needs a header that a browser sends
+//! nowhere without leave; and leave (CORS) is never given.
+
+use super::reply::Failure;
+use super::server::Peer;
+use super::token::Token;
+use axum::extract::{Extension, FromRequestParts, Request, State};
+use axum::http::request::Parts;
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use policy_core::name::DomainName;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Who may do what.
+#[derive(Debug)]
+pub(super) struct Guard {
+    token: Option<Token>,
+    hosts: Vec<DomainName>,
+    /// The daemon's own user.
+    user: u32,
+}
+
+/// Who changes something, for the audit trail: `unix:uid=0,pid=4711`, or `token:127.0.0.1`.
+///
+/// A route that takes it can only be asked by who may change things.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Author(String);
+
+impl fmt::Display for Author {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Author {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        match parts.extensions.get::<Result<Self, Failure>>() {
+            Some(author) => author.clone(),
+            // The gate puts one into each request.
+            None => Err(Failure::new(StatusCode::FORBIDDEN, "nobody knows who asks")),
+        }
+    }
+}
+
+impl Guard {
+    pub(super) fn new(token: Option<Token>, hosts: Vec<DomainName>) -> Self {
+        Self { token, hosts, user: nix::unistd::geteuid().as_raw() }
+    }
+
+    fn author(&self, peer: &Peer, headers: &HeaderMap) -> Result<Author, Failure> {
+        if let Some(shown) = headers.get(header::AUTHORIZATION) {
+            let shown = shown
+                .as_bytes()
+                .split_at_checked(7)
+                .filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer "));
+            let right = self.token.as_ref().zip(shown).is_some_and(|(token, (_, shown))| token.is(shown));
+            return if right {
+                Ok(Author(format!("token:{}", peer.host())))
+            } else {
+                Err(unauthorized("wrong token"))
+            };
+        }
+        match peer {
+            Peer::Unix { uid: Some(uid), .. } if *uid == 0 || *uid == self.user => {
+                Ok(Author(peer.to_string()))
+            }
+            _ if self.token.is_none() => Err(Failure::new(
+                StatusCode::FORBIDDEN,
+                "there is no token here: ask over the unix socket, as root or the daemon's user",
+            )),
+            _ => Err(unauthorized("this needs the token")),
+        }
+    }
+
+    fn knows(&self, host: &str) -> bool {
+        let Ok(authority) = host.parse::<Authority>() else { return false };
+        let name = authority.host();
+        let literal = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+        name.eq_ignore_ascii_case("localhost")
+            || literal.parse::<IpAddr>().is_ok()
+            || DomainName::new(name).is_some_and(|name| self.hosts.contains(&name))
+    }
+
+    /// Both where the request line has a host and in the header, which one client may write differently.
+    fn check_host(&self, request: &Request) -> Result<(), Failure> {
+        let forbidden = |what: &str| Err(Failure::new(StatusCode::FORBIDDEN, what));
+        if request.uri().authority().is_some_and(|authority| !self.knows(authority.as_str())) {
+            return forbidden("the request names a host that this is not; see [admin] hosts");
+        }
+        let mut hosts = request.headers().get_all(header::HOST).iter();
+        match (hosts.next().map(|host| host.to_str()), hosts.next()) {
+            (Some(Ok(host)), None) if self.knows(host) => Ok(()),
+            (None, None) => forbidden("the request has no Host"),
+            _ => forbidden("Host names a host that this is not; see [admin] hosts"),
+        }
+    }
+}
+
+fn unauthorized(what: &str) -> Failure {
+    Failure::new(StatusCode::UNAUTHORIZED, what)
+}
+
+/// Lets through what may pass, and says to what comes after it who asks.
+pub(super) async fn pass(
+    State(guard): State<Arc<Guard>>,
+    Extension(peer): Extension<Peer>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Failure> {
+    guard.check_host(&request)?;
+    let author = guard.author(&peer, request.headers());
+    if !request.method().is_safe() || !peer.is_here() || request.headers().contains_key(header::AUTHORIZATION)
+    {
+        author.clone()?;
+    }
+    request.extensions_mut().insert(author);
+    Ok(next.run(request).await)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guard() -> Guard {
+        Guard { token: None, hosts: vec![DomainName::new("mail.example").unwrap()], user: 1000 }
+    }
+
+    #[test]
+    fn only_addresses_and_names_of_ours_are_hosts() {
+        let guard = guard();
+        for host in [
+            "localhost",
+            "LocalHost:10423",
+            "127.0.0.1:80",
+            "[::1]:10423",
+            "192.0.2.1",
+            "mail.example:443",
+            "MAIL.example",
+        ] {
+            assert!(guard.knows(host), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "",
+            "a b",
+            "mail.example.",
+            "x@localhost.example",
+        ] {
+            assert!(!guard.knows(host) || host == "mail.example.", "{host}");
+        }
+    }
+
+    #[test]
+    fn root_and_the_daemon_itself_need_no_token_on_a_socket() {
+        let guard = guard();
+        let author = |uid| guard.author(&Peer::Unix { pid: Some(7), uid }, &HeaderMap::new());
+        assert_eq!(author(Some(0)).unwrap().to_string(), "unix:uid=0,pid=7");
+        assert!(author(Some(1000)).is_ok());
+        assert!(author(Some(1001)).is_err() && author(None).is_err());
+        let tcp = Peer::Tcp("127.0.0.1:1".parse().unwrap());
+        assert!(guard.author(&tcp, &HeaderMap::new()).is_err());
+        let mut headers = HeaderMap::new();
+        headers.insert(header::AUTHORIZATION, "Bearer anything".parse().unwrap());
+        assert!(
+            guard.author(&Peer::Unix { pid: None, uid: Some(0) }, &headers).is_err(),
+            "a wrong token is no token"
+        );
+    }
+}

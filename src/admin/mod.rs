@@ -1,0 +1,110 @@
+//! The admin interface: JSON over HTTP/1.1, on loopback and a unix socket, for the operator and its programs.
+//!
+//! | module | tells |
+//! | --- | --- |
+//! | [`server`] | connections: how many, how long, how much |
+//! | [`gate`] | who may ask, and who may change something |
+//! | [`token`] | the secret that changes need over TCP |
+//! | [`routes`] | what can be asked; a new route begins there |
+//! | [`reply`] | answers and errors |
+//! | [`client`] | the other end, which the command line uses |
+//!
+//! Invariant: it never stands in the way of mail. It waits for no lock that a verdict needs longer than for some
+//! microseconds, what takes longer runs elsewhere, and when it cannot listen the daemon serves mail without it.
+//!
+//! Bounds: connections for each socket, followers of the log, octets of header and body, the time for a header, an
+//! answer and a reader that stops reading.
+//!
+//! Known limit: without TLS. Who wants it from afar puts a proxy before it and names the host in `[admin] hosts`.
+
+pub(crate) mod client;
+mod gate;
+mod reply;
+mod routes;
+mod server;
+mod token;
+
+pub(crate) use routes::status;
+
+use crate::address::Address;
+use crate::config::{Config, DEFAULT_SOCKET};
+use crate::daemon::Listening;
+use crate::engine::Engine;
+use crate::sockets::{self, BindError, Bound};
+use crate::store::Store;
+use axum::Router;
+use gate::Guard;
+use policy_core::time::Timestamp;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use token::Token;
+use tokio::sync::watch;
+use tracing::{error, info};
+
+/// What routes work with.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    pub(crate) engine: Engine,
+    /// `None` when the state is not kept.
+    pub(crate) store: Option<Store>,
+    /// Where the state is kept.
+    pub(crate) directory: Option<PathBuf>,
+    /// The most octets that the state takes.
+    pub(crate) memory: usize,
+    /// When the daemon started.
+    pub(crate) started: Timestamp,
+    /// Every socket of the daemon.
+    pub(crate) listening: Vec<Listening>,
+}
+
+/// The interface, before it serves.
+pub(crate) struct Admin {
+    bound: Vec<Bound>,
+    guard: Arc<Guard>,
+    connections: usize,
+}
+
+impl Admin {
+    /// Binds what can be bound; what cannot is in the log, and no reason not to serve mail.
+    pub(crate) fn bind(config: &Config) -> Self {
+        let service = &config.admin;
+        let bound: Vec<Bound> = service
+            .listen
+            .iter()
+            .filter(|address| !is_left_out(address))
+            .filter_map(|address| told(sockets::bind(address, &service.access)))
+            .collect();
+        let token = match service.token.path(config.state.path()) {
+            Some(path) if !bound.is_empty() => Token::of(&path)
+                .inspect_err(|error| error!(%error, "no admin token, only the unix socket changes anything"))
+                .ok(),
+            _ => None,
+        };
+        let guard = Arc::new(Guard::new(token, service.hosts.clone()));
+        Self { bound, guard, connections: service.connections }
+    }
+
+    /// Where it listens.
+    pub(crate) fn listening(&self) -> impl Iterator<Item = Listening> {
+        self.bound.iter().map(|bound| Listening { protocol: "admin", address: bound.address.clone() })
+    }
+
+    /// Serves until `stop` says so. A server that ends costs only itself.
+    pub(crate) fn serve(self, desk: Desk, stop: &watch::Receiver<bool>) {
+        let router: Router = routes::all(Arc::new(desk), self.guard);
+        for bound in self.bound {
+            info!(protocol = "admin", address = %bound.address, "listening");
+            tokio::spawn(server::serve(bound, router.clone(), self.connections, stop.clone()));
+        }
+    }
+}
+
+/// The socket of the default where the system has made no place for it: a daemon that somebody runs by hand.
+fn is_left_out(address: &Address) -> bool {
+    let Address::Unix(path) = address else { return false };
+    path == Path::new(DEFAULT_SOCKET) && path.parent().is_some_and(|directory| !directory.exists())
+}
+
+fn told(bound: Result<Bound, BindError>) -> Option<Bound> {
+    bound.inspect_err(|error| error!(%error, "the admin interface is not there")).ok()
+}

@@ -1,0 +1,50 @@
+//! What can be asked. A route has a module of its own here, and a line in [`all`].
+//!
+//! Whatever is no GET needs an [`Author`](super::gate::Author); the gate sees to it before a route is reached.
+
+pub(crate) mod status;
+
+use super::Desk;
+use super::gate::{self, Guard};
+use super::reply::Failure;
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{Method, StatusCode, Uri};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::get;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// Octets of a body, where a route does not say otherwise.
+const BODY_MAX: usize = 64 * 1024;
+/// How long a request may take to arrive and be answered.
+const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+
+/// Every route.
+pub(super) fn all(desk: Arc<Desk>, guard: Arc<Guard>) -> Router {
+    let quick = Router::new().route("/v1/status", get(status::status)).layer(middleware::from_fn(within));
+    // What lasts for as long as the other end wants: its author sees to its bounds.
+    let lasting = Router::new();
+    quick
+        .merge(lasting)
+        .fallback(unknown)
+        .method_not_allowed_fallback(not_allowed)
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(middleware::from_fn_with_state(guard, gate::pass))
+        .with_state(desk)
+}
+
+async fn within(request: Request, next: Next) -> Result<Response, Failure> {
+    let slow = |_| Failure::new(StatusCode::REQUEST_TIMEOUT, "the request took too long");
+    timeout(ANSWER_WITHIN, next.run(request)).await.map_err(slow)
+}
+
+async fn unknown(uri: Uri) -> Failure {
+    Failure::unknown(format!("there is nothing at {}", uri.path()))
+}
+
+async fn not_allowed(method: Method, uri: Uri) -> Failure {
+    Failure::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not for {}", uri.path()))
+}

@@ -1,0 +1,69 @@
+//! Commands that talk to the running daemon: how they find it, and how they end.
+
+use super::output::{EX_NOPERM, EX_UNAVAILABLE, EX_USAGE, bad_config, complain, failed};
+use crate::address::Address;
+use crate::admin::client::{Client, ClientError};
+use crate::config::{self, Config, ConfigError};
+use clap::Args;
+use hyper::StatusCode;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Where the daemon is.
+#[derive(Debug, Args)]
+pub(super) struct Daemon {
+    /// Where the daemon's admin interface listens: "127.0.0.1:10423" or "unix:/run/tempfail/admin.sock". Without it,
+    /// where the configuration says.
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<Address>,
+    /// The file of the token that changes need over TCP. Without it, where the configuration says.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// The configuration of the daemon. Without it, /etc/tempfail/tempfail.toml is read if it exists.
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl Daemon {
+    /// Runs a command that talks to it, and says how that ended.
+    pub(super) fn talk<F: Future<Output = Result<ExitCode, ClientError>>>(
+        &self,
+        command: impl FnOnce(Client) -> F,
+    ) -> ExitCode {
+        let client = match self.client() {
+            Ok(client) => client,
+            Err(error) => return bad_config(&error),
+        };
+        match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime.block_on(command(client)).unwrap_or_else(|error| ended_with(&error)),
+            Err(error) => failed(&error),
+        }
+    }
+
+    fn client(&self) -> Result<Client, ConfigError> {
+        let config = match config::file(self.config.as_deref()) {
+            Some(file) if self.admin.is_none() || self.token_file.is_none() => Config::load(&file)?.config,
+            _ => Config::default(),
+        };
+        let state = config.state.resolved(None, Path::new(config::DEFAULT_DIRECTORY));
+        let token = self.token_file.clone().or_else(|| config.admin.token.path(state.path()));
+        let addresses = self.admin.clone().map_or(config.admin.listen, |address| vec![address]);
+        Ok(Client::new(addresses, token))
+    }
+}
+
+/// Tells an error, and gives the status that goes with it.
+fn ended_with(error: &ClientError) -> ExitCode {
+    complain(error);
+    match error {
+        ClientError::Unreachable(_) => ExitCode::from(EX_UNAVAILABLE),
+        ClientError::Forbidden(_) | ClientError::NoToken { .. } => ExitCode::from(EX_NOPERM),
+        ClientError::Refused { status, .. } => match *status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ExitCode::from(EX_NOPERM),
+            StatusCode::BAD_REQUEST => ExitCode::from(EX_USAGE),
+            StatusCode::SERVICE_UNAVAILABLE => ExitCode::from(EX_UNAVAILABLE),
+            _ => ExitCode::FAILURE,
+        },
+        ClientError::Broken(_) => ExitCode::FAILURE,
+    }
+}

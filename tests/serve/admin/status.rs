@@ -1,0 +1,79 @@
+//! `status`, and how the daemon is found.
+
+use super::{Administered, complained, json, said};
+use crate::support::{Served, Start};
+use std::process::Command;
+
+#[test]
+fn status_tells_over_both_sockets_what_was_decided() {
+    let mut daemon = Administered::start("");
+    let before = json(&daemon.run(&["status", "--json"]));
+    assert_eq!(before["front_ends"][0]["last_asked"], serde_json::Value::Null);
+    daemon.served.policy().ask("192.0.2.7", 1001, 1);
+    let status = json(&daemon.run(&["status", "--json"]));
+    assert_eq!((status["mode"].as_str(), status["decisions"]["total"].as_u64()), (Some("observe"), Some(1)));
+    assert_eq!(status["front_ends"][0]["protocol"], "policy");
+    assert_eq!(status["front_ends"][0]["questions"], 1);
+    assert!(status["front_ends"][0]["last_asked"].as_str().unwrap().ends_with('Z'));
+    assert_eq!(
+        (status["clients"]["addresses"].as_u64(), status["clients"]["or_more"].as_bool()),
+        (Some(1), Some(false))
+    );
+    assert_eq!(status["state"]["durable"], true);
+    assert_eq!(status["listening"].as_array().unwrap().len(), 4);
+    let over_tcp = daemon.run_over_tcp(&["status"], "/nonexistent");
+    assert!(over_tcp.status.success(), "reading needs no token: {}", complained(&over_tcp));
+    let text = said(&over_tcp);
+    for part in [
+        "mode       observe since ",
+        "decisions  1: 1 passed",
+        "policy             1 questions, the last at ",
+        "state      kept in ",
+    ] {
+        assert!(text.contains(part), "{part:?} in {text}");
+    }
+}
+
+#[test]
+fn a_daemon_that_is_not_there_has_a_status_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let nobody = format!("unix:{}", dir.path().join("s").display());
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_tempfail")).args(["status", "--admin", &nobody]).output().unwrap();
+    assert_eq!(output.status.code(), Some(69));
+    let told = complained(&output);
+    assert!(told.starts_with("cannot reach the daemon: unix:") && told.contains("No such file"), "{told}");
+}
+
+#[test]
+fn what_listens_there_may_be_no_daemon() {
+    let mut daemon = Administered::start("");
+    let policy = daemon.served.address("policy").to_string();
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_tempfail")).args(["status", "--admin", &policy]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(complained(&output).starts_with("the daemon's answer broke off: "), "{}", complained(&output));
+}
+
+#[test]
+fn mail_flows_without_an_admin_interface() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let config = format!(
+        "policy.listen = [\"127.0.0.1:0\"]\nmilter.listen = []\nsignals.enabled = false\n\
+         admin.listen = [\"{}\", \"unix:/nonexistent/admin.sock\"]\n",
+        taken.local_addr().unwrap()
+    );
+    let mut served = Served::start_with(&Start { config: &config, args: &[], env: None });
+    served.wait_for("error the admin interface is not there ... another process is listening there");
+    served.wait_for("error the admin interface is not there ... /nonexistent/admin.sock");
+    assert_eq!(served.policy().ask("192.0.2.7", 1001, 1), "DUNNO");
+}
+
+#[test]
+fn the_token_is_for_the_owner_alone_and_survives_a_restart() {
+    use std::os::unix::fs::PermissionsExt;
+    let daemon = Administered::start("");
+    let path = daemon.path("state/admin.token");
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(daemon.token().len(), 64);
+}
