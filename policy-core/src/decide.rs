@@ -1,6 +1,6 @@
 //! The two doors: [`decide()`] and [`learn`], and [`report`] for what front ends see happen.
 //!
-//! The path from facts to verdict is `judge`: exemptions, gateways, standing, waits, allowance.
+//! The path from facts to verdict is `judge`: exemptions, overrides, gateways, standing, waits, allowance.
 
 use crate::allowance::{Debit, MAX_KEYS, PerHour};
 use crate::answer::Reply;
@@ -11,7 +11,8 @@ use crate::facts::{Facts, Stage};
 use crate::identity::{Chain, Identities, Key, Kind};
 use crate::ledger::{ChainReading, Readings};
 use crate::outcome::Outcome;
-use crate::policy::{Mode, Policy};
+use crate::overrides::{Effect, Override, Subject};
+use crate::policy::{Exemption, Mode, Policy};
 use crate::quota::Lane;
 use crate::session::Session;
 use crate::standing::{Standing, Word};
@@ -104,6 +105,13 @@ fn judge(policy: &Policy, state: &State, session: &mut Session, facts: &Facts, n
     if let Some(exemption) = policy.exempt.exempt(facts) {
         return case.accept(Reason::Exempt(exemption));
     }
+    match state.overrides.speaking(facts, now) {
+        Some(said) if said.effect == Effect::Allow => {
+            return case.accept(Reason::Exempt(Exemption::Override));
+        }
+        Some(said) => return case.block(session, &said),
+        None => {}
+    }
     if policy.gateways.refuse(facts.client.address, facts.envelope.recipient.as_ref()) {
         return case.defer(session, Reason::Gateway, Scope::Recipient, GATEWAY_RETRY);
     }
@@ -159,6 +167,21 @@ impl<'a> Case<'a> {
             code: verdict::code(self.policy.code, scope, session.has_accepted()),
             retry_after: Some(retry_after),
             ..self.accept(reason)
+        }
+    }
+
+    /// What an operator has blocked is deferred for as long as that holds, or refused. A block of a host is about
+    /// the client; one of a sender leaves the host's other mail alone.
+    fn block(&self, session: &Session, said: &Override) -> Verdict {
+        let scope = if matches!(said.subject, Subject::Network(_)) { Scope::Client } else { Scope::Domain };
+        let retry_after = said.until.map(|until| until.since(self.now));
+        let blocked = Verdict { scope, ..self.accept(Reason::Blocked) };
+        match said.effect {
+            Effect::Reject => Verdict { action: Action::Reject, ..blocked },
+            _ => {
+                let code = verdict::code(self.policy.code, scope, session.has_accepted());
+                Verdict { action: Action::Defer, code, retry_after, ..blocked }
+            }
         }
     }
 

@@ -50,6 +50,11 @@ pub struct Entry {
 const PASSED: u64 = u64::MAX;
 
 impl Entry {
+    /// The source.
+    pub(crate) const fn source(&self) -> Key {
+        self.source
+    }
+
     /// The entry as it may be taken over from a file; `None` when it has expired. Under a clock that has been set
     /// back a retry passes at once.
     pub(crate) fn taken_over(mut self, now: Timestamp) -> Option<Self> {
@@ -242,17 +247,18 @@ impl Deferrals {
         self.entries.segments()
     }
 
-    /// Drops what has expired from one segment; `learn` hears of addresses that never came back.
+    /// Drops from one segment what has expired, or had no news for as long as anything is `kept`; `learn` hears of addresses that never came back.
     pub(crate) fn sweep(
         &self,
         keyring: &Keyring,
         segment: usize,
+        kept: Duration,
         now: Timestamp,
         mut learn: impl FnMut(Key, Weight),
     ) {
         let mut silent: Vec<Key> = Vec::new();
         self.entries.sweep(segment, |_, entry| {
-            let expired = now.since(entry.last) >= entry.lifetime();
+            let expired = now.since(entry.last) >= entry.lifetime().min(kept);
             if expired && !entry.returned && entry.source.kind() == Kind::Address as u8 {
                 silent.push(entry.source);
             }
@@ -393,7 +399,8 @@ mod tests {
         assert_eq!(desk.ask(&facts("198.51.100.1"), 2, 301), Contact::Known);
         let mut silent = Vec::new();
         let later = NOW.after(WINDOW + Duration::from_secs(400));
-        (0..desk.0.segments()).for_each(|s| desk.0.sweep(&desk.1, s, later, |key, _| silent.push(key)));
+        (0..desk.0.segments())
+            .for_each(|s| desk.0.sweep(&desk.1, s, Duration::MAX, later, |key, _| silent.push(key)));
         assert_eq!(silent, [Key::address("192.0.2.1".parse().unwrap())]);
     }
 

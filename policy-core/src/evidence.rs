@@ -77,7 +77,7 @@ pub struct Record {
     landmark: u32,
     /// The day it was first seen, since the epoch.
     first_day: u16,
-    /// The day that `today` counts.
+    /// The day that `today` counts, and of the latest news.
     day: u16,
     fast: Tally,
     slow: Tally,
@@ -142,6 +142,7 @@ impl Record {
         self.fast.add_scaled(weight.good, weight.bad, (lag / FAST_HALF_LIFE).exp2());
         self.slow.add_scaled(weight.good, weight.bad, (lag / SLOW_HALF_LIFE).exp2());
         self.add_volume(weight.volume, day_of(at));
+        self.turn_forward_to(day_of(at));
         self.first_day = self.first_day.min(day_of(at));
     }
 
@@ -150,6 +151,18 @@ impl Record {
             self.turn_to(day);
             self.today += volume;
         }
+    }
+
+    /// Any news turns to its day, so that `day` tells when there was some last.
+    fn turn_forward_to(&mut self, day: u16) {
+        if day > self.day {
+            self.turn_to(day);
+        }
+    }
+
+    /// Days since there was any news.
+    pub(crate) fn quiet_days(&self, now: Timestamp) -> u16 {
+        day_of(now).saturating_sub(self.day)
     }
 
     /// Turns to a later day: what was today becomes one of the days before.

@@ -197,8 +197,18 @@ impl Keyring {
 
     /// The key of a sender domain seen from the prefix of `address`.
     pub fn sender_in_prefix(&self, domain: &str, address: IpAddr) -> Key {
-        let Key(high, low) = Key::prefix(address);
+        self.sender_in(domain, Key::prefix(address))
+    }
+
+    /// The same, of the prefix that a key stands for.
+    pub(crate) fn sender_in(&self, domain: &str, prefix: Key) -> Key {
+        let Key(high, low) = prefix;
         self.hash(Kind::SenderInPrefix, &[domain.as_bytes(), &high.to_le_bytes(), &low.to_le_bytes()])
+    }
+
+    /// The key of a sender's mailbox: at a prefix, given by its key's octets, or `verified`.
+    pub(crate) fn mailbox(&self, local_part: &str, domain: &str, place: &[u8]) -> Key {
+        self.hash(Kind::Mailbox, &[local_part.as_bytes(), domain.as_bytes(), place])
     }
 
     /// A key that is not an identity, made of arbitrary parts.
@@ -398,7 +408,7 @@ fn mailbox(facts: &Facts, domain: &str, verified: bool, keyring: &Keyring) -> Op
     let whole = mailbox.domain.as_ref().map_or("", |domain| domain.as_str());
     let local_part = mailbox.folded_local_part();
     let place: &[u8] = if verified { b"verified" } else { &prefix };
-    let own = keyring.hash(Kind::Mailbox, &[local_part.as_bytes(), whole.as_bytes(), place]);
+    let own = keyring.mailbox(&local_part, whole, place);
     if verified {
         let levels = [own, keyring.named(Kind::Verified, domain)];
         return Some(Chain { borrowed: 1, ..Chain::new(Kind::Mailbox, levels) });

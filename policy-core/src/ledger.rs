@@ -185,9 +185,11 @@ impl Ledger {
         self.records.segments()
     }
 
-    /// Drops what has faded away from one segment.
-    pub(crate) fn sweep(&self, segment: usize, now: Timestamp) {
-        self.records.sweep(segment, |_, record| record.worth(now) > FORGOTTEN);
+    /// Drops from one segment what has faded away, or had no news for as many days as anything is kept.
+    pub(crate) fn sweep(&self, segment: usize, days: u64, now: Timestamp) {
+        let stays =
+            |record: &Record| record.worth(now) > FORGOTTEN && u64::from(record.quiet_days(now)) <= days;
+        self.records.sweep(segment, |_, record| stays(record));
     }
 
     /// Identities held, the most that can be held, and octets taken.

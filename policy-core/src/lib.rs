@@ -7,6 +7,7 @@
 
 pub mod allowance;
 pub mod answer;
+pub mod audit;
 mod calibration;
 mod decide;
 mod deferral;
@@ -18,6 +19,7 @@ mod features;
 pub mod findings;
 #[cfg(test)]
 mod fixtures;
+pub mod forget;
 pub mod identity;
 pub mod kept;
 mod ledger;
@@ -28,11 +30,13 @@ pub mod name;
 mod names;
 pub mod networks;
 pub mod outcome;
+pub mod overrides;
 pub mod policy;
 mod pools;
 pub mod presentation;
 pub mod quota;
 mod reporters;
+mod rulings;
 mod session;
 mod shape;
 pub mod standing;

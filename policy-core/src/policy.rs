@@ -115,6 +115,8 @@ pub enum Exemption {
     Recipient,
     /// A verified domain is listed.
     Domain,
+    /// An operator has allowed it at run time.
+    Override,
 }
 
 impl Exemptions {

@@ -79,6 +79,13 @@ impl Pools {
         self.table.read(address, domains).is_some_and(|domains| domains >= DOMAINS)
     }
 
+    /// Takes out the addresses that `gone` names, and returns how many.
+    pub(crate) fn forget(&self, gone: impl Fn(&Key) -> bool) -> usize {
+        let before = self.table.len();
+        (0..self.table.segments()).for_each(|segment| self.table.sweep(segment, |key, _| !gone(key)));
+        before.saturating_sub(self.table.len())
+    }
+
     /// How many segments a sweeper visits.
     pub(crate) fn segments(&self) -> usize {
         self.table.segments()

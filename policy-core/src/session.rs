@@ -145,7 +145,12 @@ impl Transaction {
     /// let in to its end, whatever the trap has just made of its sender's standing. A postmaster among other
     /// recipients exempts nobody but himself.
     fn is_settled_by(&self, verdict: &Verdict) -> bool {
-        matches!(verdict.reason, Reason::Exempt(_) | Reason::Spamtrap) && !self.message_debited
+        let settles = match verdict.reason {
+            // What an operator says holds at once, and may have changed.
+            Reason::Exempt(exemption) => exemption != Exemption::Override,
+            reason => reason == Reason::Spamtrap,
+        };
+        settles && !self.message_debited
     }
 
     /// Whether it goes to exempt recipients alone. Such mail pays nothing, so it must not earn anything
@@ -262,7 +267,8 @@ impl Session {
         verdict: Arc<Verdict>,
         enforced: bool,
     ) -> Arc<Verdict> {
-        self.hung_up |= enforced && verdict.code == crate::answer::DeferCode::Closing;
+        let closes = verdict.action == Action::Defer && verdict.code == crate::answer::DeferCode::Closing;
+        self.hung_up |= enforced && closes;
         let transaction = &mut self.transaction;
         if let Some(identities) = &verdict.identities {
             transaction.identities = Some(Arc::clone(identities));
@@ -423,6 +429,14 @@ impl Sessions {
             let received = session.transaction.presumed_received(self.sees_data.load(Ordering::Relaxed));
             learn(session.transaction.settle(received, None));
         }
+    }
+
+    /// Drops the sessions whose identities `gone` names; nothing of theirs is booked.
+    pub(crate) fn forget(&self, gone: impl Fn(&Identities) -> bool) {
+        let is_gone =
+            |session: &Session| session.transaction.identities.as_ref().is_some_and(|held| gone(held));
+        (0..self.table.segments())
+            .for_each(|segment| self.table.sweep(segment, |_, session| !is_gone(session)));
     }
 
     /// How many segments a sweeper visits.

@@ -2,12 +2,14 @@
 
 use crate::allowance::Meters;
 use crate::answer::DecisionId;
+use crate::audit::Audit;
 use crate::deferral::Deferrals;
 use crate::facts::Facts;
 use crate::identity::{Identities, Keyring};
 use crate::ledger::Ledger;
 use crate::model::ModelHealth;
 use crate::outcome::Outcome;
+use crate::overrides::Overrides;
 use crate::pools::Pools;
 use crate::reporters::Reporters;
 use crate::session::{Account, Decided, Sessions};
@@ -17,6 +19,7 @@ use crate::weights::Start;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 /// How a memory cap is shared out, in percent.
 const LEDGER_PERCENT: usize = 68;
@@ -71,6 +74,10 @@ pub struct State {
     pub(crate) sessions: Sessions,
     pub(crate) reporters: Reporters,
     pub(crate) pools: Pools,
+    pub(crate) overrides: Overrides,
+    pub(crate) audit: Audit,
+    /// How long anything is kept without news, in seconds.
+    retention: AtomicU64,
     decisions: AtomicU64,
     swept: AtomicUsize,
 }
@@ -105,6 +112,9 @@ impl State {
             sessions: Sessions::new(share(SESSIONS_PERCENT)),
             reporters,
             pools: Pools::new(share(POOLS_PERCENT)),
+            overrides: Overrides::default(),
+            audit: Audit::default(),
+            retention: AtomicU64::new(u64::MAX),
             decisions: AtomicU64::new(first),
             swept: AtomicUsize::new(0),
         }
@@ -157,6 +167,15 @@ impl State {
         self.settle(Some(Account { identities, decided, outcome }), at);
     }
 
+    /// From now on nothing is kept for longer than this without news, whatever it weighs.
+    pub fn retain_for(&self, kept: Duration) {
+        self.retention.store(kept.as_secs(), Ordering::Relaxed);
+    }
+
+    fn retention(&self) -> Duration {
+        Duration::from_secs(self.retention.load(Ordering::Relaxed))
+    }
+
     /// Segments that a sweep of everything visits.
     pub fn segments(&self) -> usize {
         self.ledger.segments()
@@ -171,6 +190,8 @@ impl State {
     /// quiet. One owner calls this again and again; each segment's locks are held for some microseconds.
     pub fn sweep(&self, segments: usize, now: Timestamp) {
         let all = self.segments();
+        self.overrides.expire(now);
+        self.audit.expire(self.retention(), now);
         for _ in 0..segments.min(all) {
             self.sweep_one(self.swept.fetch_add(1, Ordering::Relaxed) % all, now);
         }
@@ -185,9 +206,11 @@ impl State {
             self.meters.sweep(segment - sessions, now);
         } else if segment < sessions + meters + deferrals {
             let learn = |key, weight| self.ledger.add(key, weight, now);
-            self.deferrals.sweep(&self.keyring, segment - sessions - meters, now, learn);
+            let segment = segment - sessions - meters;
+            self.deferrals.sweep(&self.keyring, segment, self.retention(), now, learn);
         } else if segment < sessions + meters + deferrals + self.ledger.segments() {
-            self.ledger.sweep(segment - sessions - meters - deferrals, now);
+            let days = self.retention().as_secs() / 86_400;
+            self.ledger.sweep(segment - sessions - meters - deferrals, days, now);
         } else {
             let segment = segment - sessions - meters - deferrals - self.ledger.segments();
             match segment.checked_sub(self.reporters.segments()) {

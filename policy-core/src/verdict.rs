@@ -19,6 +19,8 @@ pub enum Action {
     Accept,
     /// Tell it to come back.
     Defer,
+    /// Refuse it for good.
+    Reject,
 }
 
 impl Action {
@@ -27,6 +29,7 @@ impl Action {
         match self {
             Self::Accept => "pass",
             Self::Defer => "defer",
+            Self::Reject => "reject",
         }
     }
 }
@@ -58,6 +61,8 @@ pub enum Reason {
     Spike(Refusal),
     /// The recipient's domain takes mail from its gateways alone.
     Gateway,
+    /// An operator has blocked the client or the sender.
+    Blocked,
     /// The engine could not decide in time, or failed.
     Failsafe,
 }
@@ -73,6 +78,7 @@ impl Reason {
             Self::Exempt(Exemption::Client) => "exempt-client",
             Self::Exempt(Exemption::Recipient) => "exempt-recipient",
             Self::Exempt(Exemption::Domain) => "exempt-domain",
+            Self::Exempt(Exemption::Override) => "exempt-override",
             Self::Allowed => "allowed",
             Self::Returned(_) => "returned",
             Self::Spamtrap => "spamtrap",
@@ -87,6 +93,7 @@ impl Reason {
             },
             Self::Spike(_) => "spike",
             Self::Gateway => "gateway",
+            Self::Blocked => "blocked",
             Self::Failsafe => "failsafe",
         }
     }
@@ -122,6 +129,7 @@ impl Reason {
             }
             // Gmail's own words for this case; senders' tools know them.
             Self::Gateway => format!("[{address}] IP not in whitelist for RCPT domain, closing connection"),
+            Self::Blocked => format!("[{address}] Mail from this host or sender is blocked here"),
             _ => String::new(),
         }
     }
@@ -190,10 +198,11 @@ impl Verdict {
         match (policy.mode, self.action) {
             (Mode::Off | Mode::Observe, _) | (_, Action::Accept) => Reply::Accept,
             (Mode::Enforce, Action::Defer) => Reply::Defer(self.code, self.text(policy, client)),
+            (Mode::Enforce, Action::Reject) => Reply::Reject(self.text(policy, client)),
         }
     }
 
-    /// The text of a deferral: why, when to come back, the reason code and the id.
+    /// The text of a deferral or refusal: why, when to come back, the reason code and the id.
     pub fn text(&self, policy: &Policy, client: &Client) -> ReplyText {
         let mut text = self.reason.sentence(client.address);
         // Writing to a String cannot fail.

@@ -7,10 +7,11 @@ use policy_core::facts::{Client, Envelope, Facts, FrontEnd, Message, SessionId, 
 use policy_core::facts::{VerifiedBy, VerifiedDomain};
 use policy_core::findings::Findings;
 use policy_core::name::{DomainName, Mailbox, Sender};
+use policy_core::overrides::{Effect, Override};
 use policy_core::policy::{Gateways, Mode, Policy, Recipients};
 use policy_core::standing::Word;
 use policy_core::time::Timestamp;
-use policy_core::verdict::Scope;
+use policy_core::verdict::{Action, Scope};
 use policy_core::{Decision, State, decide, report};
 use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
@@ -276,6 +277,67 @@ fn exemptions_and_off_beat_everything() {
     policy.mode = Mode::Off;
     let off = Server::new(policy);
     assert_eq!(code(&off.ask(&off.stranger("192.0.2.1"))), "off");
+}
+
+fn overrule(server: &Server, subject: &str, effect: Effect, until: Option<Timestamp>) {
+    let subject = subject.parse().unwrap();
+    let said = Override { subject, effect, since: server.now.get(), until, note: String::new() };
+    server.state.overrule(said, "uid 0", server.now.get()).unwrap();
+}
+
+#[test]
+fn an_operator_allows_and_blocks_at_once_until_it_expires() {
+    let server = Server::enforcing();
+    let stranger = || server.stranger("192.0.2.1");
+    assert_eq!(code(&server.deliver(&stranger(), None).unwrap_err()), "first-contact");
+    overrule(&server, "192.0.2.0/24", Effect::Allow, Some(server.now.get().after(HOUR)));
+    assert_eq!(code(&server.deliver(&stranger(), None).unwrap()), "exempt-override");
+    overrule(&server, "192.0.2.1", Effect::Block, None);
+    let blocked = server.deliver(&stranger(), None).unwrap_err();
+    assert!(matches!(blocked.reply, Reply::Defer(DeferCode::Closing, _)), "{blocked:?}");
+    assert_eq!((code(&blocked), blocked.reply.enhanced_code()), ("blocked", Some("4.7.0")));
+    overrule(&server, "192.0.2.1", Effect::Reject, None);
+    let refused = server.deliver(&stranger(), None).unwrap_err();
+    let Reply::Reject(text) = &refused.reply else { panic!("{refused:?}") };
+    assert!(text.as_str().contains("(blocked "), "{text}");
+    server.state.lift(&"192.0.2.1".parse().unwrap(), "uid 0", server.now.get()).unwrap();
+    assert!(server.deliver(&stranger(), None).is_ok());
+    server.pass(HOUR);
+    assert!(server.state.overrides().is_empty());
+    assert_eq!(server.state.audit().newest(9).len(), 4);
+}
+
+#[test]
+fn a_block_reaches_a_session_in_progress_and_spares_the_others_of_its_host() {
+    let server = Server::enforcing();
+    let mut facts = server.proper("198.51.100.1", "mail.corp.example");
+    assert_eq!(server.ask(&facts).reply, Reply::Accept);
+    overrule(&server, "corp.example", Effect::Block, None);
+    facts.stage = Stage::EndOfMessage;
+    let end = server.ask(&facts);
+    assert!(matches!(end.reply, Reply::Defer(DeferCode::Local, _)), "others were accepted before: {end:?}");
+    assert_eq!((code(&end), end.verdict.scope), ("blocked", Scope::Domain));
+    overrule(&server, "corp.example", Effect::Allow, None);
+    let mut other = server.proper("198.51.100.1", "mail.corp.example");
+    assert_eq!(code(&server.ask(&other)), "exempt-override");
+    overrule(&server, "198.51.100.1", Effect::Block, None);
+    other.stage = Stage::EndOfMessage;
+    assert_eq!(code(&server.ask(&other)), "blocked", "what was allowed is not settled by it");
+}
+
+#[test]
+fn off_observe_and_every_exemption_beat_a_block() {
+    for mode in [Mode::Off, Mode::Observe, Mode::Enforce] {
+        let server = Server::new(Policy { mode, ..wary() });
+        overrule(&server, "0.0.0.0/0", Effect::Reject, None);
+        let mut postmaster = server.stranger("192.0.2.1");
+        postmaster.envelope.recipient = Mailbox::new("postmaster@dest.example");
+        assert_eq!(server.ask(&postmaster).reply, Reply::Accept);
+        let other = server.ask(&server.stranger("192.0.2.2"));
+        assert_eq!(other.reply == Reply::Accept, mode != Mode::Enforce, "{other:?}");
+        let action = if mode == Mode::Off { Action::Accept } else { Action::Reject };
+        assert_eq!(other.verdict.action, action);
+    }
 }
 
 #[test]

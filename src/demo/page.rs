@@ -54,6 +54,7 @@ impl Page {
         let style = match record.verdict.action {
             Action::Accept => Style::new().green(),
             Action::Defer => Style::new().yellow(),
+            Action::Reject => Style::new().red(),
         };
         let client = record.facts.client.address;
         let mut margin = format!("  {clock}  {over:<6}  {client:<15}");

@@ -11,7 +11,7 @@
 //! ```
 
 use super::StoreError;
-use super::format::VERSION;
+use super::format::{VERSION, is_readable};
 use policy_core::time::Timestamp;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -180,7 +180,7 @@ fn parse(text: &str) -> Option<Head> {
     // Another version may have more to say, or say it otherwise.
     let secret = match u128::from_str_radix(secret, 16) {
         Ok(secret) => secret.to_be_bytes(),
-        Err(_) if version != VERSION => [0; 16],
+        Err(_) if !is_readable(version) => [0; 16],
         Err(_) => return None,
     };
     Some(Head { version, secret })

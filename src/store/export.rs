@@ -7,10 +7,12 @@
 
 use super::StoreError;
 use super::directory::{self, Directory, Found};
-use super::format::{self, LEARNED, VERSION};
+use super::format::{self, AUDIT, LEARNED, OVERRIDES, VERSION, is_readable};
 use super::recover::read_heading;
 use super::shelf::{Shelf, ShelfError};
+use policy_core::audit::Change;
 use policy_core::kept::{Book, Entry, Learned, PageId};
+use policy_core::overrides::Override;
 use policy_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::io::{self, Write};
@@ -52,11 +54,13 @@ pub(super) struct Head {
     pub(super) written: Timestamp,
 }
 
-/// The line of what was learned.
+/// Any other line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Line {
     Learned(Learned),
+    Override(Override),
+    Change(Change),
     #[serde(untagged)]
     Entry(Entry),
 }
@@ -70,7 +74,7 @@ pub fn export(path: &Path, out: &mut impl Write) -> Result<u64, ExportError> {
     let no_state = || ExportError::NoState(path.to_owned());
     let head = directory::read_head(path).map_err(|_| no_state())?;
     let (Found::Head(head), true) = (head, path.join("pages").exists()) else { return Err(no_state()) };
-    if head.version != VERSION {
+    if !is_readable(head.version) {
         return Err(no_state());
     }
     let directory = Directory::hold(path)?;
@@ -84,6 +88,7 @@ pub fn export(path: &Path, out: &mut impl Write) -> Result<u64, ExportError> {
         let learned = format::decode_learned(&octets).map_err(|error| unreadable(path, &error))?;
         line(out, &Line::Learned(learned))?;
     }
+    rulings(&shelf, path, out)?;
     let written = Book::ALL.into_iter().map(|book| pages(&shelf, book, path, out));
     let count = written.sum::<Result<u64, ExportError>>()?;
     out.flush()?;
@@ -93,6 +98,21 @@ pub fn export(path: &Path, out: &mut impl Write) -> Result<u64, ExportError> {
 fn line(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
     serde_json::to_writer(&mut *out, value)?;
     out.write_all(b"\n")
+}
+
+/// What an operator has said, and who has changed what.
+fn rulings(shelf: &Shelf, path: &Path, out: &mut impl Write) -> Result<(), ExportError> {
+    let failed = |source| StoreError::Shelf { directory: path.to_owned(), source };
+    let damaged = |error: postcard::Error| unreadable(path, &error);
+    if let Some(octets) = shelf.get(OVERRIDES).map_err(failed)? {
+        let overrides = format::decode_overrides(&octets).map_err(damaged)?;
+        overrides.into_iter().try_for_each(|said| line(out, &Line::Override(said)))?;
+    }
+    if let Some(octets) = shelf.get(AUDIT).map_err(failed)? {
+        let changes = format::decode_audit(&octets).map_err(damaged)?;
+        changes.into_iter().try_for_each(|change| line(out, &Line::Change(change)))?;
+    }
+    Ok(())
 }
 
 fn pages(shelf: &Shelf, book: Book, path: &Path, out: &mut impl Write) -> Result<u64, ExportError> {

@@ -4,19 +4,31 @@
 //! | --- | --- |
 //! | 0, then 1 as four octets | [`Heading`] |
 //! | 0, then 2 as four octets | what the model has learned |
+//! | 0, then 3 as four octets | overrides |
+//! | 0, then 4 as four octets | the audit trail |
 //! | table, then the page's number as four octets, most significant first | its entries, one after the other |
 //!
 //! Values are in postcard's format, in the order of the types' fields. The version in the directory's head is
-//! that of all of it: a change of any of these types is a new version.
+//! that of all of it: a change of any of these types is a new version. Version 1 had no overrides, no audit trail
+//! and fewer kinds of entries; all that it had reads as before.
 //!
 //! Invariant: no octets make reading panic; what is no page is an error, never half a page.
 
+use policy_core::audit::Change;
 use policy_core::kept::{Entry, Learned, PageId};
+use policy_core::overrides::Override;
 use policy_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// The version of everything in a store.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
+/// The oldest version that is read: it lacks some kinds of entries.
+pub(super) const OLDEST: u32 = 1;
+
+/// Whether what is of this version is read.
+pub(super) fn is_readable(version: u32) -> bool {
+    (OLDEST..=VERSION).contains(&version)
+}
 
 /// The octets of a key.
 pub(super) type StoredKey = [u8; 5];
@@ -24,6 +36,8 @@ pub(super) type StoredKey = [u8; 5];
 /// Where what is no page stands.
 pub(super) const HEADING: StoredKey = [0, 0, 0, 0, 1];
 pub(super) const LEARNED: StoredKey = [0, 0, 0, 0, 2];
+pub(super) const OVERRIDES: StoredKey = [0, 0, 0, 0, 3];
+pub(super) const AUDIT: StoredKey = [0, 0, 0, 0, 4];
 
 /// What is known of the pages as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,6 +86,16 @@ pub(super) fn decode_heading(octets: &[u8]) -> Result<Heading, postcard::Error> 
 
 /// What was learned, of these octets.
 pub(super) fn decode_learned(octets: &[u8]) -> Result<Learned, postcard::Error> {
+    postcard::from_bytes(octets)
+}
+
+/// The overrides of these octets.
+pub(super) fn decode_overrides(octets: &[u8]) -> Result<Vec<Override>, postcard::Error> {
+    postcard::from_bytes(octets)
+}
+
+/// The audit trail of these octets, the oldest change first.
+pub(super) fn decode_audit(octets: &[u8]) -> Result<Vec<Change>, postcard::Error> {
     postcard::from_bytes(octets)
 }
 
@@ -140,6 +164,7 @@ mod tests {
                 prop_assert!(taken <= entries.len());
             }
             let _ = decode_heading(&octets);
+            let _ = (decode_overrides(&octets), decode_audit(&octets));
             if let Ok(learned) = decode_learned(&octets) {
                 let _ = policy_core::State::new(1 << 24, [1; 16], NOW).relearn(&learned, NOW);
             }

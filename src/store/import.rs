@@ -8,7 +8,7 @@
 
 use super::directory::{Directory, Found};
 use super::export::{Head, Line};
-use super::format::VERSION;
+use super::format::{VERSION, is_readable};
 use super::recover;
 use super::shelf::Shelf;
 use super::writer::write_new;
@@ -104,7 +104,7 @@ fn existing(
         Ok(Found::Nothing) if !path.join("pages").exists() => {
             return Ok((State::new(memory, theirs, now), theirs, Directory::hold(path)?));
         }
-        Ok(Found::Head(head)) if head.version != VERSION => {
+        Ok(Found::Head(head)) if !is_readable(head.version) => {
             return Err(ImportError::OtherState(path.to_owned()));
         }
         _ => {}
@@ -135,7 +135,7 @@ fn read_head(lines: &mut impl BufRead) -> Result<Head, ImportError> {
         version: u32,
     }
     let Version { version } = serde_json::from_slice(&line).map_err(what)?;
-    if version != VERSION {
+    if !is_readable(version) {
         return Err(ImportError::OtherVersion(version));
     }
     serde_json::from_slice(&line).map_err(what)
@@ -164,6 +164,12 @@ fn take_all(
                     state.relearn(&learned, now).map_err(other)?;
                 }
             }
+            Line::Override(said) => {
+                let taken = state.restore_override(said, now);
+                imported.entries += u64::from(taken);
+                imported.expired += u64::from(!taken);
+            }
+            Line::Change(change) => state.restore_change(change),
             Line::Entry(entry) if !same_secret && !entry.is_plain() => imported.foreign += 1,
             Line::Entry(entry) => {
                 let taken = match how {

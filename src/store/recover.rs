@@ -1,7 +1,7 @@
 //! From a directory to a state: what is read, and what is done with what cannot be.
 
 use super::directory::{self, Directory, Found};
-use super::format::{self, HEADING, Heading, LEARNED, VERSION};
+use super::format::{self, AUDIT, HEADING, Heading, LEARNED, OVERRIDES, VERSION, is_readable};
 use super::shelf::{Shelf, ShelfError};
 use super::{StoreError, secret};
 use policy_core::State;
@@ -74,7 +74,8 @@ pub(super) fn hold(path: &Path, memory: usize, now: Timestamp) -> Result<(State,
         (None, Some(secret)) => secret,
         (None, None) => secret().map_err(StoreError::Random)?,
     };
-    if known != Some(secret) {
+    let current = matches!(&head, Found::Head(head) if head.version == VERSION);
+    if known != Some(secret) || !current {
         directory.write_head(secret).map_err(unusable)?;
     }
     let state = State::new(memory, secret, now);
@@ -95,7 +96,7 @@ pub(super) fn hold(path: &Path, memory: usize, now: Timestamp) -> Result<(State,
 /// The secret that the head tells. What lies beside a head of another version, or beside none, is set aside.
 fn usable_head(directory: &Directory, head: &Found, now: Timestamp) -> io::Result<Option<[u8; 16]>> {
     let why = match head {
-        Found::Head(head) if head.version == VERSION => return Ok(Some(head.secret)),
+        Found::Head(head) if is_readable(head.version) => return Ok(Some(head.secret)),
         Found::Head(head) => format!("version-{}", head.version),
         // The database knows its secret itself.
         Found::Damaged | Found::Nothing => return Ok(None),
@@ -137,7 +138,7 @@ fn begin_anew(kept: &mut Kept, damage: &str, now: Timestamp) -> Result<(), Store
 /// A state that nobody keeps yet, with what can be read of the directory all the same.
 fn from_memory(path: &Path, memory: usize, now: Timestamp) -> Result<(State, Kept), StoreError> {
     let head = match directory::read_head(path) {
-        Ok(Found::Head(head)) if head.version == VERSION => Some(head.secret),
+        Ok(Found::Head(head)) if is_readable(head.version) => Some(head.secret),
         _ => None,
     };
     let secret = head.map_or_else(secret, Ok).map_err(StoreError::Random)?;
@@ -189,7 +190,7 @@ fn read(shelf: &Shelf, state: &State, heading: Option<Heading>, now: Timestamp) 
     }
     let counts = Counts::default();
     read_pages(shelf, state, now, &counts);
-    let learned = read_learned(shelf, state, now);
+    let learned = read_learned(shelf, state, now).and(read_rulings(shelf, state, now));
     let (entries, expired) = (counts.entries.load(Ordering::Relaxed), counts.expired.load(Ordering::Relaxed));
     let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     info!(entries, expired, millis, size = shelf.size(), "state read");
@@ -261,6 +262,20 @@ fn read_learned(shelf: &Shelf, state: &State, now: Timestamp) -> Result<(), Stri
     let learned = format::decode_learned(&octets).map_err(|error| error.to_string())?;
     if let Err(error) = state.relearn(&learned, now) {
         warn!(%error, "learned weights are not taken over, the model begins with those that ship");
+    }
+    Ok(())
+}
+
+/// Overrides and the audit trail: what an operator has said.
+fn read_rulings(shelf: &Shelf, state: &State, now: Timestamp) -> Result<(), String> {
+    let get = |key| shelf.get(key).map_err(|error| error.to_string());
+    if let Some(octets) = get(OVERRIDES)? {
+        let kept = format::decode_overrides(&octets).map_err(|error| format!("overrides: {error}"))?;
+        kept.into_iter().for_each(|kept| drop(state.restore_override(kept, now)));
+    }
+    if let Some(octets) = get(AUDIT)? {
+        let kept = format::decode_audit(&octets).map_err(|error| format!("audit trail: {error}"))?;
+        kept.into_iter().for_each(|kept| state.restore_change(kept));
     }
     Ok(())
 }

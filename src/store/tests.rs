@@ -1,9 +1,11 @@
 use super::*;
 use policy_core::facts::{Client, Envelope, Facts, FrontEnd, Message, SessionId, Stage};
 use policy_core::findings::Findings;
+use policy_core::forget::Traces;
 use policy_core::identity::Key;
 use policy_core::name::Mailbox;
 use policy_core::outcome::Outcome;
+use policy_core::overrides::{Effect, Override};
 use policy_core::time::Timestamp;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -176,8 +178,8 @@ async fn a_lost_head_costs_nothing() {
 async fn another_version_is_set_aside_whole() {
     let (dir, thoughts) = written(10).await;
     let head = std::fs::read_to_string(dir.path().join("head")).unwrap();
-    for version in ["0", "2", "77"] {
-        let other = head.replacen(" 1 ", &format!(" {version} "), 1);
+    for version in ["0", "3", "77"] {
+        let other = head.replacen(" 2 ", &format!(" {version} "), 1);
         std::fs::write(dir.path().join("head"), &other).unwrap();
         let (state, store) = open_at(dir.path(), MEMORY, NOW);
         assert!(!knows(&state, 0), "begins empty");
@@ -194,6 +196,85 @@ async fn another_version_is_set_aside_whole() {
         let (state, store) = open_at(dir.path(), MEMORY, NOW);
         assert_thought(&state, &thoughts);
         store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn the_version_before_is_read_as_it_was() {
+    let (dir, thoughts) = written(10).await;
+    let lines = exported(dir.path());
+    let path = dir.path().join("head");
+    let head = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, head.replacen(" 2 ", " 1 ", 1)).unwrap();
+    let (state, store) = open_at(dir.path(), MEMORY, NOW);
+    assert_thought(&state, &thoughts);
+    store.close().await;
+    assert_eq!(
+        std::fs::read_to_string(&path).unwrap(),
+        head,
+        "what is written now, the one before cannot read"
+    );
+    let new = tempfile::tempdir().unwrap();
+    let older = lines.replacen(":2,", ":1,", 1);
+    import(new.path(), MEMORY, &mut older.as_bytes(), Import::Replace, NOW).unwrap();
+    assert_eq!(sorted(&exported(new.path())), sorted(&lines));
+}
+
+fn block(subject: &str, until: Option<Timestamp>) -> Override {
+    let subject = subject.parse().unwrap();
+    Override { subject, effect: Effect::Block, since: NOW, until, note: "spam".into() }
+}
+
+#[tokio::test]
+async fn overrides_and_audit_outlive_a_kill_and_move_with_an_export() {
+    let dir = tempfile::tempdir().unwrap();
+    let (state, store) = open_at(dir.path(), MEMORY, NOW);
+    let soon = NOW.after(Duration::from_secs(60));
+    for (subject, until) in [("192.0.2.0/24", None), ("bad.example", Some(soon))] {
+        state.overrule(block(subject, until), "uid 0", NOW).unwrap();
+    }
+    store.flush().await.unwrap();
+    // As after kill -9: nothing is written at the end.
+    let copy = tempfile::tempdir().unwrap();
+    copy_all(dir.path(), copy.path());
+    let (again, store_again) = open_at(copy.path(), MEMORY, soon);
+    assert_eq!(again.overrides().list(), [block("192.0.2.0/24", None)], "the other has expired");
+    assert_eq!(again.audit().newest(9), state.audit().newest(9));
+    assert_eq!(again.audit().newest(9).len(), 2);
+    store_again.close().await;
+    store.close().await;
+    let lines = exported(dir.path());
+    let (other, _) = written(1).await;
+    import(other.path(), MEMORY, &mut lines.as_bytes(), Import::Merge, NOW).unwrap();
+    let merged = exported(other.path());
+    assert!(merged.contains("\"192.0.2.0/24\"") && merged.contains("\"bad.example\""), "{merged}");
+    assert!(merged.contains("{\"change\":{"), "{merged}");
+}
+
+#[tokio::test]
+async fn what_is_forgotten_is_nowhere_on_the_disk() {
+    let (dir, _) = written(3).await;
+    let (state, store) = open_at(dir.path(), MEMORY, NOW);
+    state.overrule(block("192.0.1.7", None), "uid 0", NOW).unwrap();
+    store.flush().await.unwrap();
+    let subject = "192.0.1.7".parse().unwrap();
+    assert!(state.forget(&subject, &Traces::default(), "uid 0", NOW).entries > 0);
+    store.flush().await.unwrap();
+    store.close().await;
+    let lines = exported(dir.path());
+    assert!(!lines.contains("c0000107") && !lines.contains("192.0.1.7"), "{lines}");
+    assert!(lines.contains("c0000207") && lines.contains("\"forget\""), "{lines}");
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            std::fs::create_dir_all(&to).unwrap();
+            copy_all(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
     }
 }
 
@@ -254,7 +335,7 @@ fn sorted(lines: &str) -> Vec<&str> {
 async fn an_export_replaces_another_state_whole() {
     let (dir, thoughts) = written(12).await;
     let lines = exported(dir.path());
-    assert!(lines.starts_with("{\"tempfail-state\":1,\"secret\":\""), "{}", &lines[..80]);
+    assert!(lines.starts_with("{\"tempfail-state\":2,\"secret\":\""), "{}", &lines[..80]);
     let (other, _) = written(3).await;
     let imported = import(other.path(), MEMORY, &mut lines.as_bytes(), Import::Replace, NOW).unwrap();
     assert_eq!(imported.entries as usize, lines.lines().count() - 2);
@@ -288,7 +369,7 @@ async fn an_import_that_fails_changes_nothing() {
     let head = before.lines().next().unwrap();
     let bad = [
         (String::new(), "line 1: is not the head"),
-        ("{\"tempfail-state\":2}\n".to_owned(), "of version 2; this program reads version 1"),
+        ("{\"tempfail-state\":3}\n".to_owned(), "of version 3; this program reads version 2"),
         (format!("{head}\n{{\"identity\":[\"00\",{{}}]}}\n"), "line 2: "),
         (format!("{head}\n\n{{\"unheard-of\":1}}\n"), "line 3: "),
         (before[..before.len() - 1].to_owned(), "is cut off"),

@@ -8,7 +8,7 @@
 //! for its own recovery to judge. The pages of that batch are marked again.
 
 use super::directory::Directory;
-use super::format::{self, HEADING, Heading, LEARNED};
+use super::format::{self, AUDIT, HEADING, Heading, LEARNED, OVERRIDES};
 use super::recover::Kept;
 use super::shelf::{Shelf, ShelfError, Write};
 use super::{NotKept, StoreError};
@@ -50,7 +50,8 @@ pub(super) fn spawn(
     let (sender, requests) = channel();
     // What was just read need not be written.
     let labels = kept.is_open().then(|| state.model_health().labels);
-    let mut writer = Writer { state, kept, clock, durable, labels, failed: None };
+    let rulings = kept.is_open().then(|| revision(&state));
+    let mut writer = Writer { state, kept, clock, durable, labels, rulings, failed: None };
     std::thread::Builder::new()
         .name("store".to_owned())
         .spawn(move || writer.run(&requests))
@@ -65,6 +66,8 @@ struct Writer {
     durable: Arc<AtomicBool>,
     /// Labels that the model on the disk has learned from.
     labels: Option<u64>,
+    /// The revision of overrides and audit trail on the disk.
+    rulings: Option<(u64, u64)>,
     /// Since the last error: when to try again, and the pause before that.
     failed: Option<(Instant, Duration)>,
 }
@@ -144,10 +147,16 @@ impl Writer {
         if learned {
             write_learned(shelf, &self.state).map_err(failed)?;
         }
-        if write_changes(shelf, &self.state, false).map_err(failed)? || learned {
+        let rulings = revision(&self.state);
+        let ruled = self.rulings != Some(rulings);
+        if ruled {
+            write_rulings(shelf, &self.state).map_err(failed)?;
+        }
+        if write_changes(shelf, &self.state, false).map_err(failed)? || learned || ruled {
             write_heading(shelf, &self.state, self.kept.secret, self.clock.now()).map_err(failed)?;
             shelf.sync().map_err(failed)?;
             self.labels = Some(labels);
+            self.rulings = Some(rulings);
         }
         Ok(())
     }
@@ -208,6 +217,7 @@ pub(super) fn write_new(
     write_changes(shelf, state, true)?;
     write_heading(shelf, state, secret, now)?;
     write_learned(shelf, state)?;
+    write_rulings(shelf, state)?;
     shelf.sync()
 }
 
@@ -248,6 +258,19 @@ fn write_heading(
 ) -> Result<(), ShelfError> {
     let heading = Heading { layout: state.layout(), written, secret };
     shelf.write(vec![(HEADING, Some(format::encode(&heading).map_err(unwritable)?))])
+}
+
+/// Tells whether overrides or audit trail have changed.
+fn revision(state: &State) -> (u64, u64) {
+    (state.overrides().revision(), state.audit().revision())
+}
+
+fn write_rulings(shelf: &Shelf, state: &State) -> Result<(), ShelfError> {
+    let mut changes = state.audit().newest(usize::MAX);
+    changes.reverse();
+    let overrides = format::encode(&state.overrides().list()).map_err(unwritable)?;
+    let audit = format::encode(&changes).map_err(unwritable)?;
+    shelf.write(vec![(OVERRIDES, Some(overrides)), (AUDIT, Some(audit))])
 }
 
 fn write_learned(shelf: &Shelf, state: &State) -> Result<(), ShelfError> {
