@@ -2,6 +2,7 @@
 
 mod keep;
 mod output;
+mod overrides;
 mod remote;
 mod replay;
 mod serve;
@@ -27,6 +28,17 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Show how the running daemon is doing.
     Status(status::Args),
+    /// Let the mail of an address, network, domain or mailbox in.
+    ///
+    /// A domain or mailbox is known by SPF or DKIM, a domain by a reverse name that leads back as well: a forged
+    /// sender gains nothing.
+    Allow(overrides::AllowArgs),
+    /// Defer the mail of an address, network, domain or mailbox, or refuse it.
+    Block(overrides::BlockArgs),
+    /// Forget everything held of an address, network, domain or mailbox.
+    Forget(overrides::ForgetArgs),
+    /// Show what was allowed and blocked, and who has changed what.
+    Overrides(overrides::ListArgs),
     /// Check a configuration and say everything that is wrong with it.
     CheckConfig(serve::CheckArgs),
     /// Print a configuration with every key at its default, commented.
@@ -66,6 +78,10 @@ impl Command {
         match self {
             Self::Serve(args) => serve::run(args),
             Self::Status(args) => status::run(&args),
+            Self::Allow(args) => overrides::allow(&args),
+            Self::Block(args) => overrides::block(&args),
+            Self::Forget(args) => overrides::forget(&args),
+            Self::Overrides(args) => overrides::list(&args),
             Self::Export(args) => keep::export(&args),
             Self::Import(args) => keep::import(&args),
             Self::CheckConfig(args) => serve::check(args),

@@ -12,11 +12,12 @@ use crate::clock::Clock;
 use crate::config;
 use crate::config::Config;
 use crate::engine::Engine;
-use crate::log::Log;
+use crate::log::{self, Log};
 use crate::lookups::Lookups;
 use crate::sockets::{self, BindError, Bound, Listener, SocketFile};
 use crate::store::{self, Store, StoreError};
 use policy_core::State;
+use policy_core::audit::Change;
 use policy_core::time::Timestamp;
 use signals::lists::Standing;
 use signals::resolver::Health;
@@ -334,6 +335,8 @@ async fn open_state(config: &Config, clock: &Clock) -> Result<(Arc<State>, Optio
 
 /// Sweeps for ever. In the pool, because a sweep holds locks for a while and nobody waits for it.
 async fn sweep(engine: Engine) {
+    // What was kept has been told before.
+    let mut told = engine.state().audit().since(0).1;
     let mut ticks = interval(Duration::from_secs(1));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -344,7 +347,18 @@ async fn sweep(engine: Engine) {
         if let Err(error) = swept {
             error!(%error, "a sweep failed");
         }
+        told = tell_changes(&engine, told);
     }
+}
+
+/// Says what operators and the ladder have changed since; returns where to go on.
+fn tell_changes(engine: &Engine, told: u64) -> u64 {
+    let (changes, next) = engine.state().audit().since(told);
+    for Change { who, what, key, until, note, .. } in changes {
+        let until = until.map_or_else(|| "-".to_owned(), log::moment);
+        info!(what = what.word(), key, until, who, note, "changed by hand or by the ladder");
+    }
+    next
 }
 
 /// Says now and then how lookups are doing, and which lists are not asked.

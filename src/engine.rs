@@ -143,6 +143,11 @@ impl Engine {
         self.0.recent.newest(most)
     }
 
+    /// Drops the latest decisions that `gone` names, and returns how many.
+    pub(crate) fn forget_recent(&self, gone: impl FnMut(&Facts) -> bool) -> usize {
+        self.0.recent.forget(gone)
+    }
+
     /// Counts since the start.
     pub fn stats(&self) -> Stats {
         self.0.counters.snapshot()

@@ -74,6 +74,14 @@ impl Recent {
         records.iter().find(|record| record.verdict.id == id).cloned()
     }
 
+    /// Drops the decisions that `gone` names, and returns how many.
+    pub(crate) fn forget(&self, mut gone: impl FnMut(&Facts) -> bool) -> usize {
+        let mut records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = records.len();
+        records.retain(|record| !gone(&record.facts));
+        before - records.len()
+    }
+
     /// At most `most` decisions, the newest first.
     pub(crate) fn newest(&self, most: usize) -> Vec<Record> {
         let records = self.0.lock().unwrap_or_else(PoisonError::into_inner);

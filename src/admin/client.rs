@@ -86,7 +86,6 @@ impl Client {
     }
 
     /// Changes something.
-    #[allow(dead_code, reason = "the commands that change something are on their way")]
     pub(crate) async fn post<A: DeserializeOwned>(
         &self,
         path: &str,

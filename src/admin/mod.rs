@@ -24,7 +24,7 @@ mod routes;
 mod server;
 mod token;
 
-pub(crate) use routes::status;
+pub(crate) use routes::{overrides, status};
 
 use crate::address::Address;
 use crate::config::{Config, DEFAULT_SOCKET};

@@ -26,7 +26,6 @@ impl Failure {
     }
 
     /// What was asked makes no sense.
-    #[allow(dead_code, reason = "the commands that change something are on their way")]
     pub(crate) fn bad(what: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, what)
     }
@@ -37,7 +36,6 @@ impl Failure {
     }
 
     /// It would be possible at another time.
-    #[allow(dead_code, reason = "the commands that change something are on their way")]
     pub(crate) fn unavailable(what: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, what)
     }

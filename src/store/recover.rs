@@ -271,7 +271,9 @@ fn read_rulings(shelf: &Shelf, state: &State, now: Timestamp) -> Result<(), Stri
     let get = |key| shelf.get(key).map_err(|error| error.to_string());
     if let Some(octets) = get(OVERRIDES)? {
         let kept = format::decode_overrides(&octets).map_err(|error| format!("overrides: {error}"))?;
-        kept.into_iter().for_each(|kept| drop(state.restore_override(kept, now)));
+        for kept in kept {
+            state.restore_override(kept, now);
+        }
     }
     if let Some(octets) = get(AUDIT)? {
         let kept = format::decode_audit(&octets).map_err(|error| format!("audit trail: {error}"))?;

@@ -2,6 +2,7 @@
 //!
 //! Whatever is no GET needs an [`Author`](super::gate::Author); the gate sees to it before a route is reached.
 
+pub(crate) mod overrides;
 pub(crate) mod status;
 
 use super::Desk;
@@ -12,7 +13,7 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{get, post};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -24,7 +25,13 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
 /// Every route.
 pub(super) fn all(desk: Arc<Desk>, guard: Arc<Guard>) -> Router {
-    let quick = Router::new().route("/v1/status", get(status::status)).layer(middleware::from_fn(within));
+    let quick = Router::new()
+        .route("/v1/status", get(status::status))
+        .route("/v1/overrides", get(overrides::list).post(overrides::overrule))
+        .route("/v1/overrides/lift", post(overrides::lift))
+        .route("/v1/forget", post(overrides::forget))
+        .route("/v1/audit", get(overrides::trail))
+        .layer(middleware::from_fn(within));
     // What lasts for as long as the other end wants: its author sees to its bounds.
     let lasting = Router::new();
     quick
