@@ -2,6 +2,7 @@
 //!
 //! Whatever is no GET needs an [`Author`](super::gate::Author); the gate sees to it before a route is reached.
 
+mod metrics;
 pub(crate) mod overrides;
 pub(crate) mod status;
 
@@ -31,6 +32,7 @@ pub(super) fn all(desk: Arc<Desk>, guard: Arc<Guard>) -> Router {
         .route("/v1/overrides/lift", post(overrides::lift))
         .route("/v1/forget", post(overrides::forget))
         .route("/v1/audit", get(overrides::trail))
+        .route("/metrics", get(metrics::metrics))
         .layer(middleware::from_fn(within));
     // What lasts for as long as the other end wants: its author sees to its bounds.
     let lasting = Router::new();

@@ -153,7 +153,7 @@ pub(super) async fn status(State(desk): State<Arc<Desk>>) -> Json<Status> {
 }
 
 impl Status {
-    fn of(desk: &Desk) -> Self {
+    pub(super) fn of(desk: &Desk) -> Self {
         let (engine, now) = (&desk.engine, desk.engine.clock().now());
         let stats = engine.stats();
         let (mode_now, since) = engine.mode_since();

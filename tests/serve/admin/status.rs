@@ -77,3 +77,22 @@ fn the_token_is_for_the_owner_alone_and_survives_a_restart() {
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(daemon.token().len(), 64);
 }
+
+#[test]
+fn metrics_say_what_status_says() {
+    let mut daemon = Administered::start("");
+    daemon.served.policy().ask("192.0.2.7", 1001, 1);
+    let answer = daemon.raw(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    assert!(answer.contains("content-type: application/openmetrics-text; version=1.0.0"), "{answer}");
+    for line in [
+        "tempfail_mode{mode=\"observe\"} 1.0",
+        "tempfail_questions_total{protocol=\"policy\"} 1",
+        "tempfail_decisions_total{protocol=\"policy\",action=\"pass\",verdict=\"pass\",reason=\"allowed\"} 1",
+        "tempfail_state_durable 1.0",
+        "# TYPE tempfail_memory_bytes gauge",
+        "# EOF",
+    ] {
+        assert!(answer.lines().any(|said| said == line), "{line:?} in {answer}");
+    }
+    assert!(!answer.contains("tempfail_dns"), "nothing is looked up in this test");
+}

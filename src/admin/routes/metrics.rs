@@ -1,0 +1,165 @@
+//! `GET /metrics`: what [`Status`] says, in the text format of OpenMetrics, for Prometheus and its like.
+//!
+//! Nothing is counted here: the two pages cannot disagree. Counters are since the start of the process, those of
+//! the DNS since the resolver was made.
+
+use super::super::Desk;
+use super::super::reply::Failure;
+use super::status::{Dns, Status};
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::{Registry, Unit};
+use std::fmt;
+use std::sync::Arc;
+
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Answers.
+pub(super) async fn metrics(State(desk): State<Arc<Desk>>) -> Result<impl IntoResponse, Failure> {
+    let unwritten = |_| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be written");
+    Ok(([(header::CONTENT_TYPE, OPEN_METRICS)], page(Status::of(&desk)).map_err(unwritten)?))
+}
+
+fn page(status: Status) -> Result<String, fmt::Error> {
+    let mut registry = Registry::with_prefix("tempfail");
+    registry.register_collector(Box::new(status));
+    let mut page = String::new();
+    text::encode(&mut page, &registry)?;
+    Ok(page)
+}
+
+impl Collector for Status {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut page = Page(encoder);
+        self.of_process(&mut page)?;
+        self.of_decisions(&mut page)?;
+        self.of_memory(&mut page)?;
+        self.dns.as_ref().map_or(Ok(()), |dns| dns.write(&mut page))?;
+        self.of_lists(&mut page)?;
+        self.of_model(&mut page)
+    }
+}
+
+impl Status {
+    fn of_process(&self, page: &mut Page<'_>) -> fmt::Result {
+        let seconds = Some(Unit::Seconds);
+        page.gauge("uptime", "Time since the start", seconds, self.uptime_seconds as f64)?;
+        let modes = ["off", "observe", "enforce"];
+        let modes = modes.map(|mode| ([("mode", mode)], truth(self.mode == mode)));
+        page.gauges("mode", "The mode in force", None, modes)?;
+        let help = "Whether so many decisions hang that none is begun any more";
+        page.gauge("stuck", help, None, truth(self.stuck))?;
+        let help = "Whether the last write of the state went well";
+        page.gauge("state_durable", help, None, truth(self.state.durable))?;
+        page.counter("reloads", "Configurations taken over", self.decisions.reloads)
+    }
+
+    fn of_decisions(&self, page: &mut Page<'_>) -> fmt::Result {
+        let asked = self.front_ends.iter().map(|end| ([("protocol", end.protocol.as_str())], end.questions));
+        page.counters("questions", "Questions of mail servers", asked)?;
+        let decided = self.decisions.by_reason.iter().map(|counted| {
+            let would = counted.would.as_deref().unwrap_or(&counted.action);
+            let labels = [
+                ("protocol", counted.protocol.as_str()),
+                ("action", &counted.action),
+                ("verdict", would),
+                ("reason", &counted.reason),
+            ];
+            (labels, counted.count)
+        });
+        page.counters("decisions", "What was answered, and what the verdict was", decided)?;
+        let help = "Questions whose answer said nothing new";
+        page.counter("quiet_questions", help, self.decisions.quiet)?;
+        let help = "Reports of what became of mail";
+        page.counter("reports", help, self.decisions.reports)
+    }
+
+    fn of_memory(&self, page: &mut Page<'_>) -> fmt::Result {
+        let tables = || self.memory.tables.iter();
+        let bytes = tables().map(|table| ([("table", table.table.as_str())], table.bytes as f64));
+        page.gauges("memory", "Octets that a table takes", Some(Unit::Bytes), bytes)?;
+        let entries = tables().map(|table| ([("table", table.table.as_str())], table.entries as f64));
+        page.gauges("entries", "Entries of a table", None, entries)?;
+        let most = self.memory.max as f64;
+        page.gauge("memory_max", "The most that all tables may take", Some(Unit::Bytes), most)
+    }
+
+    fn of_lists(&self, page: &mut Page<'_>) -> fmt::Result {
+        let lists = || self.lists.iter().map(|list| ([("list", list.list.as_str())], list));
+        let in_order = lists().map(|(label, list)| (label, truth(list.standing == "in-order")));
+        page.gauges("list_in_order", "Whether a DNS list has passed its test", None, in_order)?;
+        let asked = lists().map(|(label, list)| (label, list.asked));
+        page.counters("list_questions", "Questions to a DNS list", asked)?;
+        let failed = lists().map(|(label, list)| (label, list.failed));
+        page.counters("list_failures", "Questions to a DNS list without an answer", failed)
+    }
+
+    fn of_model(&self, page: &mut Page<'_>) -> fmt::Result {
+        let model = &self.model;
+        page.counter("labels", "Labels that the model has learned from", model.labels)?;
+        let losses = [("learned", model.loss), ("shipped", model.shipped_loss)];
+        let losses = losses.map(|(weights, loss)| ([("weights", weights)], f64::from(loss)));
+        page.gauges("model_loss", "Mean log loss of late, in nats", None, losses)?;
+        let help = "How often the model went back to the weights that ship";
+        page.counter("model_fallbacks", help, model.fallbacks)
+    }
+}
+
+impl Dns {
+    fn write(&self, page: &mut Page<'_>) -> fmt::Result {
+        let help = "Whether nothing is asked because no server answers";
+        page.gauge("dns_suspended", help, None, truth(self.suspended_for.is_some()))?;
+        page.counter("dns_questions", "Questions to the resolver", self.questions)?;
+        page.counter("dns_cache_hits", "Questions answered from memory", self.hits)?;
+        page.counter("dns_sent", "Questions sent to a server", self.sent)?;
+        page.counter("dns_timeouts", "Questions that no server answered", self.timed_out)?;
+        let help = "Questions that a server failed at (SERVFAIL, REFUSED)";
+        page.counter("dns_server_failures", help, self.server_failed)
+    }
+}
+
+fn truth(is: bool) -> f64 {
+    f64::from(u8::from(is))
+}
+
+/// The page, metric by metric.
+struct Page<'a>(DescriptorEncoder<'a>);
+
+impl Page<'_> {
+    fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        metric.encode_counter::<NoLabelSet, _, u64>(&value, None)
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, unit: Option<Unit>, value: f64) -> fmt::Result {
+        self.0.encode_descriptor(name, help, unit.as_ref(), MetricType::Gauge)?.encode_gauge(&value)
+    }
+
+    fn counters<L: EncodeLabelSet>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl IntoIterator<Item = (L, u64)>,
+    ) -> fmt::Result {
+        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        values.into_iter().try_for_each(|(labels, value)| {
+            metric.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&value, None)
+        })
+    }
+
+    fn gauges<L: EncodeLabelSet>(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<Unit>,
+        values: impl IntoIterator<Item = (L, f64)>,
+    ) -> fmt::Result {
+        let mut metric = self.0.encode_descriptor(name, help, unit.as_ref(), MetricType::Gauge)?;
+        let mut values = values.into_iter();
+        values.try_for_each(|(labels, value)| metric.encode_family(&labels)?.encode_gauge(&value))
+    }
+}
