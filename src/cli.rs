@@ -1,6 +1,7 @@
 //! The command line. Each command has a module of its own; what it prints and how it ends goes through `output`.
 
 mod keep;
+mod migrate;
 mod output;
 mod overrides;
 mod remote;
@@ -49,7 +50,8 @@ enum Command {
     Export(keep::ExportArgs),
     /// Take JSON lines into the state of a stopped daemon.
     ///
-    /// Evidence is added to what is there. All lines are read and checked before anything is changed.
+    /// Evidence is added to what is there. All lines are read and checked before anything is changed. Or take over
+    /// what postgrey or sqlgrey know of clients, and print what their settings or rspamd's come to here.
     Import(keep::ImportArgs),
     /// Run the engine over a recording of mail before it goes live, and report what it would have done.
     ///

@@ -10,6 +10,7 @@
 //! | [`replay`] | a recording of mail played through the engine, before anything goes live |
 //! | [`engine`] | a question on its way to its answer, within its deadline, and into the log |
 //! | [`store`] | the state on the disk, for a restart and for the day after a crash |
+//! | [`migrate`] | what postgrey, sqlgrey and rspamd know and how they are set, for who comes from there |
 //! | [`log`] | one line a decision, one line an event |
 //! | `admin` | what the operator asks, and changes |
 //! | [`clock`], [`address`], [`recent`], [`stats`] | the nouns they share |
@@ -27,6 +28,7 @@ mod descriptors;
 pub mod engine;
 pub mod log;
 pub mod lookups;
+pub mod migrate;
 mod notify;
 pub mod recent;
 pub mod replay;

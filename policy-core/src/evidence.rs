@@ -219,6 +219,16 @@ impl Record {
         self.first_day = self.first_day.min(other.first_day);
     }
 
+    /// Brings good evidence up to what another record has, and takes over since when it is known.
+    pub(crate) fn raise(&mut self, mut other: Self) {
+        let landmark = self.landmark.max(other.landmark);
+        self.rebase(landmark);
+        other.rebase(landmark);
+        self.fast.good = self.fast.good.max(other.fast.good);
+        self.slow.good = self.slow.good.max(other.slow.good);
+        self.first_day = self.first_day.min(other.first_day);
+    }
+
     /// The record as it reads now.
     pub fn read(&self, now: Timestamp) -> Reading {
         Reader::at(now).read(self)

@@ -18,7 +18,7 @@ use arrayvec::ArrayVec;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A record is forgotten when less than this is left of it.
-const FORGOTTEN: f32 = 0.02;
+pub(crate) const FORGOTTEN: f32 = 0.02;
 /// Time in which what was learned of traits counts half, in seconds.
 const TRAIT_HALF_LIFE: f64 = 60.0 * 86_400.0;
 /// Messages that an even share of spam is worth, before this server has learned any label.

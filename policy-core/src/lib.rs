@@ -22,6 +22,7 @@ mod fixtures;
 pub mod forget;
 pub mod identity;
 pub mod kept;
+pub mod known;
 mod ledger;
 mod marks;
 pub mod message;

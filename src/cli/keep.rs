@@ -1,5 +1,6 @@
 //! The commands that take a state out of its directory and put one in.
 
+use super::migrate;
 use super::output::{bad_config, failed, print};
 use crate::clock;
 use crate::config::{self, Config, ConfigError, DEFAULT_DIRECTORY};
@@ -23,11 +24,16 @@ pub(super) struct ImportArgs {
     #[arg(value_name = "DIRECTORY", default_value = DEFAULT_DIRECTORY)]
     directory: PathBuf,
     /// The lines. Without it they come from standard input.
-    #[arg(long, short, value_name = "FILE")]
+    #[arg(long, short, value_name = "FILE", conflicts_with = "From")]
     from: Option<PathBuf>,
     /// Forget what is there, and take over all lines.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "From")]
     replace: bool,
+    #[command(flatten)]
+    other: migrate::From,
+    /// Only say what would be taken over from another program, and what not.
+    #[arg(long, requires = "From")]
+    dry_run: bool,
     /// The configuration that says how much memory the state may take. Without it,
     /// /etc/tempfail/tempfail.toml is read if it exists.
     #[arg(long, short, value_name = "FILE")]
@@ -49,6 +55,10 @@ pub(super) fn import(args: &ImportArgs) -> ExitCode {
         Ok(memory) => memory,
         Err(error) => return bad_config(&error),
     };
+    if let Some((program, places)) = args.other.program() {
+        let into = migrate::Into { directory: &args.directory, memory, dry_run: args.dry_run };
+        return migrate::carry(program, places, &into);
+    }
     let lines: Box<dyn Read> = match &args.from {
         None => Box::new(std::io::stdin()),
         Some(path) => match File::open(path) {

@@ -171,7 +171,7 @@ pub(super) fn domain(value: Value<'_>) -> Result<DomainName, Fault> {
 }
 
 /// A name that a host or a domain can have; [`DomainName`] alone takes whatever a client may claim.
-fn domain_name(text: &str) -> Option<DomainName> {
+pub(super) fn domain_name(text: &str) -> Option<DomainName> {
     let name = DomainName::new(text)?;
     let label = |label: &str| {
         (1..=MAX_LABEL).contains(&label.len())
@@ -225,6 +225,11 @@ enum Recipient {
     Address(String),
     Domain(DomainName),
     LocalPart(String),
+}
+
+/// Whether a text is a recipient as lists of them are written.
+pub(super) fn is_recipient(text: &str) -> bool {
+    recipient(text).is_some()
 }
 
 /// In lower case, as the policy compares them.

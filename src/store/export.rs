@@ -1,17 +1,23 @@
-//! Export: a store as JSON lines, for a backup, another machine, or a look inside.
+//! Export: a state as JSON lines, for a backup, another machine, or a look inside.
 //!
 //! The first line is the [`Head`]; then comes what the model has learned, then each entry on a line of its own, as
 //! `docs/state.md` shows. Invariant: an import of these lines with `--replace` makes the same state.
 //!
-//! Known limit: it needs the directory to itself, so the daemon must not be running.
+//! A stopped daemon's comes from its directory, which is held meanwhile; a running one's from memory, a segment at a
+//! time, so that no verdict waits for more than the copying of a thousand entries.
+//!
+//! Known limit: mail that comes in while a running daemon is exported is in what has not been copied yet, and not in
+//! the rest.
 
-use super::StoreError;
 use super::directory::{self, Directory, Found};
 use super::format::{self, AUDIT, LEARNED, OVERRIDES, VERSION, is_readable};
 use super::recover::read_heading;
 use super::shelf::{Shelf, ShelfError};
+use super::{Store, StoreError};
+use policy_core::State;
 use policy_core::audit::Change;
 use policy_core::kept::{Book, Entry, Learned, PageId};
+use policy_core::known::Known;
 use policy_core::overrides::Override;
 use policy_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -61,8 +67,35 @@ pub(super) enum Line {
     Learned(Learned),
     Override(Override),
     Change(Change),
+    /// No export has it: it is for what others know.
+    Known(Known),
     #[serde(untagged)]
     Entry(Entry),
+}
+
+/// Writes the state of a running daemon as lines. Returns how many entries it has.
+///
+/// # Errors
+///
+/// Nobody takes the lines.
+pub fn export_running(state: &State, store: &Store, now: Timestamp, out: &mut impl Write) -> io::Result<u64> {
+    head(out, store.secret.0, now)?;
+    line(out, &Line::Learned(state.learned()))?;
+    state.overrides().list().into_iter().try_for_each(|said| line(out, &Line::Override(said)))?;
+    let changes = state.audit().newest(usize::MAX).into_iter().rev();
+    changes.into_iter().try_for_each(|change| line(out, &Line::Change(change)))?;
+    let mut count = 0;
+    for entries in state.entries() {
+        entries.iter().try_for_each(|entry| line(out, entry))?;
+        count += entries.len() as u64;
+    }
+    out.flush()?;
+    Ok(count)
+}
+
+fn head(out: &mut impl Write, secret: [u8; 16], written: Timestamp) -> io::Result<()> {
+    let secret = format!("{:032x}", u128::from_be_bytes(secret));
+    line(out, &Head { version: VERSION, secret, written })
 }
 
 /// Writes the state of a directory as lines. Returns how many entries it has.
@@ -81,9 +114,8 @@ pub fn export(path: &Path, out: &mut impl Write) -> Result<u64, ExportError> {
     let failed = |source| StoreError::Shelf { directory: path.to_owned(), source };
     let shelf = Shelf::open(&directory.pages()).map_err(failed)?;
     let heading = read_heading(&shelf);
-    let secret = u128::from_be_bytes(heading.map_or(head.secret, |heading| heading.secret));
-    let written = heading.map(|heading| heading.written).unwrap_or_default();
-    line(out, &Head { version: VERSION, secret: format!("{secret:032x}"), written })?;
+    let secret = heading.map_or(head.secret, |heading| heading.secret);
+    self::head(out, secret, heading.map(|heading| heading.written).unwrap_or_default())?;
     if let Some(octets) = shelf.get(LEARNED).map_err(failed)? {
         let learned = format::decode_learned(&octets).map_err(|error| unreadable(path, &error))?;
         line(out, &Line::Learned(learned))?;

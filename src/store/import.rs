@@ -3,6 +3,8 @@
 //! Everything is read and checked first and written to a new database then, which takes the place of the one
 //! before at the end: an import that fails has changed nothing.
 //!
+//! What another program knows of clients ([`policy_core::known`]) comes the same way, and raises what is held.
+//!
 //! Names are keyed with a secret. Lines of another state's secret say nothing here about names, so of those
 //! only what is known of addresses and networks is merged; to take all over, replace.
 
@@ -14,6 +16,7 @@ use super::shelf::Shelf;
 use super::writer::write_new;
 use super::{StoreError, directory};
 use policy_core::State;
+use policy_core::known::{Heard, Known};
 use policy_core::time::Timestamp;
 use std::io::{self, BufRead, Read};
 use std::path::{Path, PathBuf};
@@ -38,7 +41,7 @@ pub struct Imported {
     pub entries: u64,
     /// Entries that had expired.
     pub expired: u64,
-    /// Entries about names under another secret.
+    /// Entries about names under another secret, or about nobody.
     pub foreign: u64,
 }
 
@@ -77,32 +80,70 @@ pub fn import(
     let head = read_head(lines)?;
     let theirs = u128::from_str_radix(&head.secret, 16).map(u128::to_be_bytes);
     let theirs = theirs.map_err(|_| ImportError::Line(1, "a secret has 32 hexadecimal digits".to_owned()))?;
-    let (state, held, directory) = match how {
-        Import::Replace => (State::new(memory, theirs, now), theirs, Directory::hold(path)?),
+    let place = match how {
+        Import::Replace => {
+            let state = State::new(memory, theirs, now);
+            Place { state, secret: theirs, directory: Directory::hold(path)? }
+        }
         Import::Merge => existing(path, memory, theirs, now)?,
     };
-    let imported = take_all(&state, lines, (how, held == theirs), now)?;
-    let unusable = |source| StoreError::Unusable { directory: path.to_owned(), source };
-    directory.tidy().map_err(unusable)?;
-    let failed = |source| StoreError::Shelf { directory: path.to_owned(), source };
-    let new = directory.begin_new().map_err(unusable)?;
-    state.mark_all();
-    write_new(&Shelf::open(&new).map_err(failed)?, &state, held, now).map_err(failed)?;
-    directory.replace_by_new().map_err(unusable)?;
-    directory.write_head(held).map_err(unusable)?;
+    let imported = take_all(&place.state, lines, (how, place.secret == theirs), now)?;
+    place.write(path, now)?;
     Ok(imported)
 }
 
+/// Takes what another program knows of clients into the state of a directory.
+///
+/// # Errors
+///
+/// A daemon holds the directory, or it cannot be written; nothing has changed.
+pub fn know(path: &Path, memory: usize, known: &[Known], now: Timestamp) -> Result<Imported, ImportError> {
+    let new = super::secret().map_err(StoreError::Random)?;
+    let place = existing(path, memory, new, now)?;
+    let mut imported = Imported::default();
+    known.iter().for_each(|known| imported.know(&place.state, known, now));
+    place.write(path, now)?;
+    Ok(imported)
+}
+
+impl Imported {
+    fn know(&mut self, state: &State, known: &Known, now: Timestamp) {
+        match state.know(known, now) {
+            Heard::Taken => self.entries += 1,
+            Heard::Faded => self.expired += 1,
+            Heard::NoIdentity => self.foreign += 1,
+        }
+    }
+}
+
+/// A directory and what it will hold.
+struct Place {
+    state: State,
+    secret: [u8; 16],
+    directory: Directory,
+}
+
+impl Place {
+    /// Writes all of it to a new database, in the place of the one before.
+    fn write(&self, path: &Path, now: Timestamp) -> Result<(), StoreError> {
+        let Self { state, secret, directory } = self;
+        let unusable = |source| StoreError::Unusable { directory: path.to_owned(), source };
+        directory.tidy().map_err(unusable)?;
+        let failed = |source| StoreError::Shelf { directory: path.to_owned(), source };
+        let new = directory.begin_new().map_err(unusable)?;
+        state.mark_all();
+        write_new(&Shelf::open(&new).map_err(failed)?, state, *secret, now).map_err(failed)?;
+        directory.replace_by_new().map_err(unusable)?;
+        directory.write_head(*secret).map_err(unusable)
+    }
+}
+
 /// The state that is there; where there is none, one begins that has the lines' secret.
-fn existing(
-    path: &Path,
-    memory: usize,
-    theirs: [u8; 16],
-    now: Timestamp,
-) -> Result<(State, [u8; 16], Directory), ImportError> {
+fn existing(path: &Path, memory: usize, theirs: [u8; 16], now: Timestamp) -> Result<Place, ImportError> {
     match directory::read_head(path) {
         Ok(Found::Nothing) if !path.join("pages").exists() => {
-            return Ok((State::new(memory, theirs, now), theirs, Directory::hold(path)?));
+            let state = State::new(memory, theirs, now);
+            return Ok(Place { state, secret: theirs, directory: Directory::hold(path)? });
         }
         Ok(Found::Head(head)) if !is_readable(head.version) => {
             return Err(ImportError::OtherState(path.to_owned()));
@@ -110,9 +151,9 @@ fn existing(
         _ => {}
     }
     let (state, kept) = recover::hold(path, memory, now)?;
-    let held = kept.secret;
+    let secret = kept.secret;
     let directory = kept.directory.map_or_else(|| Directory::hold(path), Ok)?;
-    Ok((state, held, directory))
+    Ok(Place { state, secret, directory })
 }
 
 fn read_line(lines: &mut impl BufRead, number: u64) -> Result<Option<Vec<u8>>, ImportError> {
@@ -170,6 +211,7 @@ fn take_all(
                 imported.expired += u64::from(!taken);
             }
             Line::Change(change) => state.restore_change(change),
+            Line::Known(known) => imported.know(state, &known, now),
             Line::Entry(entry) if !same_secret && !entry.is_plain() => imported.foreign += 1,
             Line::Entry(entry) => {
                 let taken = match how {

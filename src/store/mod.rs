@@ -35,13 +35,14 @@ mod recover;
 mod shelf;
 mod writer;
 
-pub use export::{ExportError, export};
+pub use export::{ExportError, export, export_running};
 pub use format::VERSION;
-pub use import::{Import, ImportError, Imported, import};
+pub use import::{Import, ImportError, Imported, import, know};
 pub use shelf::ShelfError;
 
 use crate::clock::Clock;
 use policy_core::State;
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -96,6 +97,17 @@ pub struct NotKept;
 pub struct Store {
     requests: Sender<Request>,
     durable: Arc<AtomicBool>,
+    secret: Secret,
+}
+
+/// What keys the names in the state. Never shown.
+#[derive(Clone, Copy)]
+struct Secret([u8; 16]);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("secret")
+    }
 }
 
 impl Store {
@@ -135,8 +147,9 @@ pub fn open(directory: &Path, memory: usize, clock: &Clock) -> Result<(Arc<State
     let (state, kept) = recover::begin(directory, memory, clock.now())?;
     let state = Arc::new(state);
     let durable = Arc::new(AtomicBool::new(kept.is_open()));
+    let secret = Secret(kept.secret);
     let requests = writer::spawn(Arc::clone(&state), kept, clock.clone(), Arc::clone(&durable))?;
-    Ok((state, Store { requests, durable }))
+    Ok((state, Store { requests, durable, secret }))
 }
 
 /// What keys the names in a state: nobody outside can guess which names share a place in it.

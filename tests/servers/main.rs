@@ -6,6 +6,7 @@ mod documents;
 mod exemptions;
 mod first_contact;
 mod gateways;
+mod greylisters;
 mod learning;
 mod lookups;
 mod milter_stages;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         documents::tests,
         replay::tests,
         signals::tests,
+        greylisters::tests,
     ];
     stories.into_iter().fold(Suite::new(), |suite, tests| tests(suite)).run()
 }

@@ -4,6 +4,7 @@
 //!   configuration lines taken as an operator would paste them. Nothing of the system's own mail
 //!   set-up is read or touched, and nothing is left behind, however the test ends.
 //! - [`Rbldnsd`] is a DNS server for lists, as private.
+//! - [`Greylisting`] is a postgrey or sqlgrey, as private, for who comes from there.
 //! - [`MaxMind`] writes files of network operators and countries.
 //! - [`smtp`] is the client on the other side: one command at a time, or a whole visit whose
 //!   [`smtp::Outcome`] tells which stage got which reply and who hung up.
@@ -17,6 +18,7 @@
 mod command;
 mod diagnostics;
 mod error;
+mod greylister;
 mod instance;
 mod log;
 mod maxmind;
@@ -29,6 +31,7 @@ pub mod smtp;
 mod suite;
 
 pub use error::Error;
+pub use greylister::{Greylister, Greylisting};
 pub use log::Log;
 pub use maxmind::{MaxMind, Value};
 pub use need::{Need, traces};

@@ -1,6 +1,6 @@
 //! What a test needs of the machine, and what to say where it is missing.
 
-use crate::{ports, postfix, rbldnsd, sendmail};
+use crate::{greylister, ports, postfix, rbldnsd, sendmail};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
@@ -14,6 +14,8 @@ pub enum Need {
     Sendmail,
     /// rbldnsd, unpacked from Debian's package.
     Rbldnsd,
+    /// postgrey and sqlgrey, unpacked from Debian's packages, root to start them, and sqlite3.
+    Greylisters,
     /// The address ::1 on the loopback interface.
     Ipv6Loopback,
     /// A directory with recordings of real mail, named by `TEMPFAIL_TRACES`. They are not part of the
@@ -30,6 +32,8 @@ impl Need {
                 not_root("Sendmail").or_else(|| unless_found("Sendmail", sendmail::is_unpacked()))
             }
             Self::Rbldnsd => unless_found("rbldnsd", rbldnsd::is_unpacked()),
+            Self::Greylisters => not_root("postgrey")
+                .or_else(|| unless_found("postgrey or sqlgrey", greylister::is_unpacked())),
             Self::Ipv6Loopback => {
                 (!ports::has_ipv6_loopback()).then(|| "this machine has no address ::1".to_owned())
             }
