@@ -46,9 +46,9 @@ enum Command {
     Config,
     /// Play a story through a daemon of its own, on loopback: the way to see what this is.
     Demo,
-    /// Print the state of a stopped daemon as JSON lines.
+    /// Print the state as JSON lines: of the running daemon, or of a stopped one's directory.
     Export(keep::ExportArgs),
-    /// Take JSON lines into the state of a stopped daemon.
+    /// Take JSON lines into the state: of the running daemon, or of a stopped one's directory.
     ///
     /// Evidence is added to what is there. All lines are read and checked before anything is changed. Or take over
     /// what postgrey or sqlgrey know of clients, and print what their settings or rspamd's come to here.

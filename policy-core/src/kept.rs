@@ -32,6 +32,7 @@ use crate::state::State;
 use crate::table::{Table, Worth};
 use crate::time::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::cell::Cell;
 use std::hash::{BuildHasher, Hasher};
 
 /// A table that is kept.
@@ -282,10 +283,16 @@ impl State {
 }
 
 fn merge<V: Worth + Copy>(table: &Table<V>, key: Key, value: V, now: Timestamp, add: impl FnOnce(&mut V, V)) {
-    // An import has its state to itself, so nobody makes the entry between the two.
-    if table.change(&key, |held| add(held, value)).is_none() {
-        table.update(key, now, || value, |_| ());
-    }
+    let made = Cell::new(false);
+    let make = || {
+        made.set(true);
+        value
+    };
+    table.update(key, now, make, |held| {
+        if !made.get() {
+            add(held, value);
+        }
+    });
 }
 
 /// The changed pages of one segment with their entries, empty ones too.

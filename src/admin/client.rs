@@ -3,11 +3,12 @@
 //! The addresses are tried in turn, unix sockets first: there root needs no token. Each step has its time limit, and
 //! each answer its most octets, so that whatever is listening there cannot hold the command line for ever.
 
+use super::pipe::Outlet;
 use super::reply::Written;
 use super::token::{Token, TokenError};
 use crate::address::Address;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body, Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
@@ -23,6 +24,8 @@ use tokio::time::timeout;
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// The same for what takes long to arrive.
+const SENT_WITHIN: Duration = Duration::from_secs(1200);
 /// Octets of an answer.
 const ANSWER_MAX: usize = 64 << 20;
 
@@ -102,6 +105,18 @@ impl Client {
         Ok(self.ask(Method::GET, path, query, Bytes::new()).await?.into_body())
     }
 
+    /// Asks for what only who may change things gets, and gives the answer as it comes.
+    pub(crate) async fn take(&self, path: &str) -> Result<Incoming, ClientError> {
+        let asked = Asked { method: Method::GET, uri: path, trusted: true, within: ANSWER_WITHIN };
+        Ok(self.exchange(asked, Full::new(Bytes::new())).await?.into_body())
+    }
+
+    /// Changes something by what is sent as it comes.
+    pub(crate) async fn send<A: DeserializeOwned>(&self, path: &str, body: Outlet) -> Result<A, ClientError> {
+        let asked = Asked { method: Method::POST, uri: path, trusted: true, within: SENT_WITHIN };
+        read(self.exchange(asked, body).await?).await
+    }
+
     /// An answer that is no error.
     async fn ask(
         &self,
@@ -113,15 +128,25 @@ impl Client {
         let query =
             serde_urlencoded::to_string(query).map_err(|error| ClientError::Broken(error.to_string()))?;
         let uri = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
+        let trusted = !method.is_safe();
+        self.exchange(Asked { method, uri: &uri, trusted, within: ANSWER_WITHIN }, Full::new(body)).await
+    }
+
+    async fn exchange<B>(&self, asked: Asked<'_>, body: B) -> Result<Response<Incoming>, ClientError>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let Asked { method, uri, trusted, within: time } = asked;
         let (stream, address) = self.connect().await?;
-        let token = self.token.as_deref().filter(|_| needs_token(address, &method)).map(Token::read);
+        let token = self.token.as_deref().filter(|_| needs_token(address, trusted)).map(Token::read);
         let mut request = Request::builder().method(method).uri(uri).header(header::HOST, "localhost");
         if let Some(Ok(token)) = &token {
             request = request.header(header::AUTHORIZATION, token.header());
         }
-        let request = request.header(header::CONTENT_TYPE, "application/json").body(Full::new(body));
+        let request = request.header(header::CONTENT_TYPE, "application/json").body(body);
         let request = request.map_err(|error| ClientError::Broken(error.to_string()))?;
-        let response = within(ANSWER_WITHIN, exchange(stream, request)).await?;
+        let response = within(time, exchange(stream, request)).await?;
         match (accepted(response).await, token) {
             (Err(ClientError::Refused { status: StatusCode::UNAUTHORIZED, what }), Some(Err(why))) => {
                 Err(ClientError::NoToken { what, why })
@@ -149,8 +174,17 @@ impl Client {
 }
 
 /// Root and the daemon's user need none on a unix socket, and nobody else can read it as a rule.
-fn needs_token(address: &Address, method: &Method) -> bool {
-    address.tcp().is_some_and(|tcp| !method.is_safe() || !tcp.ip().is_loopback())
+fn needs_token(address: &Address, trusted: bool) -> bool {
+    address.tcp().is_some_and(|tcp| trusted || !tcp.ip().is_loopback())
+}
+
+/// What is asked.
+struct Asked<'a> {
+    method: Method,
+    uri: &'a str,
+    /// Whether only who may change things may ask it.
+    trusted: bool,
+    within: Duration,
 }
 
 async fn connect(address: &Address) -> io::Result<Box<dyn Stream>> {
@@ -160,10 +194,11 @@ async fn connect(address: &Address) -> io::Result<Box<dyn Stream>> {
     })
 }
 
-async fn exchange(
-    stream: Box<dyn Stream>,
-    request: Request<Full<Bytes>>,
-) -> Result<Response<Incoming>, ClientError> {
+async fn exchange<B>(stream: Box<dyn Stream>, request: Request<B>) -> Result<Response<Incoming>, ClientError>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     let broken = |error: hyper::Error| ClientError::Broken(error.to_string());
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
     // It ends with the connection; an error of it is seen in the answer.

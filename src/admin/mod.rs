@@ -6,6 +6,7 @@
 //! | [`gate`] | who may ask, and who may change something |
 //! | [`token`] | the secret that changes need over TCP |
 //! | [`routes`] | what can be asked; a new route begins there |
+//! | [`pipe`] | what is too long for one piece, on its way between a thread and a body |
 //! | [`reply`] | answers and errors |
 //! | [`client`] | the other end, which the command line uses |
 //!
@@ -19,6 +20,7 @@
 
 pub(crate) mod client;
 mod gate;
+pub(crate) mod pipe;
 mod reply;
 mod routes;
 mod server;

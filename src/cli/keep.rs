@@ -1,84 +1,120 @@
-//! The commands that take a state out of its directory and put one in.
+//! The commands that take a state out and put one in: of the running daemon, or of a directory while it is stopped.
 
 use super::migrate;
 use super::output::{bad_config, failed, print};
+use super::remote::Daemon;
+use crate::admin::client::ClientError;
+use crate::admin::pipe;
 use crate::clock;
-use crate::config::{self, Config, ConfigError, DEFAULT_DIRECTORY};
-use crate::store::{self, Import};
+use crate::store::{self, Import, Imported};
 use clap::Args;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read};
-use std::path::PathBuf;
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 #[derive(Debug, Args)]
 pub(super) struct ExportArgs {
-    /// The directory.
-    #[arg(value_name = "DIRECTORY", default_value = DEFAULT_DIRECTORY)]
-    directory: PathBuf,
+    /// The directory of a stopped daemon's state. Without it the running daemon is asked.
+    #[arg(value_name = "DIRECTORY")]
+    directory: Option<PathBuf>,
+    #[command(flatten)]
+    daemon: Daemon,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct ImportArgs {
-    /// The directory. It is made when it does not exist.
-    #[arg(value_name = "DIRECTORY", default_value = DEFAULT_DIRECTORY)]
-    directory: PathBuf,
+    /// The directory of a stopped daemon's state; it is made when it does not exist. Without it the running daemon
+    /// takes the lines.
+    #[arg(value_name = "DIRECTORY")]
+    directory: Option<PathBuf>,
     /// The lines. Without it they come from standard input.
     #[arg(long, short, value_name = "FILE", conflicts_with = "From")]
     from: Option<PathBuf>,
-    /// Forget what is there, and take over all lines.
-    #[arg(long, conflicts_with = "From")]
+    /// Forget what is there, and take over all lines. Of a stopped daemon only.
+    #[arg(long, requires = "directory", conflicts_with = "From")]
     replace: bool,
     #[command(flatten)]
     other: migrate::From,
     /// Only say what would be taken over from another program, and what not.
     #[arg(long, requires = "From")]
     dry_run: bool,
-    /// The configuration that says how much memory the state may take. Without it,
-    /// /etc/tempfail/tempfail.toml is read if it exists.
-    #[arg(long, short, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    daemon: Daemon,
 }
 
 /// Prints a state.
 pub(super) fn export(args: &ExportArgs) -> ExitCode {
-    let mut out = BufWriter::new(std::io::stdout().lock());
-    match store::export(&args.directory, &mut out) {
+    let mut out = BufWriter::new(io::stdout().lock());
+    let Some(directory) = &args.directory else {
+        return args.daemon.talk(async |client| pass_on(client.take("/v1/export").await?, &mut out).await);
+    };
+    match store::export(directory, &mut out) {
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
     }
 }
 
+async fn pass_on(mut body: Incoming, out: &mut impl Write) -> Result<ExitCode, ClientError> {
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| ClientError::Broken(error.to_string()))?;
+        let Ok(octets) = frame.into_data() else { continue };
+        if let Err(error) = out.write_all(&octets) {
+            return Ok(failed(&error));
+        }
+    }
+    Ok(out.flush().map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS))
+}
+
 /// Takes lines into a state.
 pub(super) fn import(args: &ImportArgs) -> ExitCode {
-    let memory = match memory(args) {
-        Ok(memory) => memory,
-        Err(error) => return bad_config(&error),
-    };
     if let Some((program, places)) = args.other.program() {
-        let into = migrate::Into { directory: &args.directory, memory, dry_run: args.dry_run };
+        let into = migrate::Into {
+            directory: args.directory.as_deref(),
+            daemon: &args.daemon,
+            dry_run: args.dry_run,
+        };
         return migrate::carry(program, places, &into);
     }
-    let lines: Box<dyn Read> = match &args.from {
-        None => Box::new(std::io::stdin()),
+    let lines: Box<dyn Read + Send> = match &args.from {
+        None => Box::new(io::stdin()),
         Some(path) => match File::open(path) {
             Ok(file) => Box::new(file),
             Err(error) => return failed(&format_args!("{}: {error}", path.display())),
         },
     };
+    match &args.directory {
+        Some(directory) => import_stopped(args, directory, lines),
+        None => import_running(args, lines),
+    }
+}
+
+fn import_stopped(args: &ImportArgs, directory: &Path, lines: Box<dyn Read + Send>) -> ExitCode {
+    let memory = match args.daemon.config() {
+        Ok(config) => config.memory,
+        Err(error) => return bad_config(&error),
+    };
     let how = if args.replace { Import::Replace } else { Import::Merge };
-    let (mut lines, now) = (BufReader::new(lines), clock::system_now());
-    match store::import(&args.directory, memory, &mut lines, how, now) {
-        Ok(imported) => print(&format!(
-            "{} entries taken over, {} had expired, {} are of names under another secret\n",
-            imported.entries, imported.expired, imported.foreign
-        )),
+    match store::import(directory, memory, &mut BufReader::new(lines), how, clock::system_now()) {
+        Ok(imported) => told(imported),
         Err(error) => failed(&error),
     }
 }
 
-fn memory(args: &ImportArgs) -> Result<usize, ConfigError> {
-    let file = config::file(args.config.as_deref());
-    let config = file.map_or_else(|| Ok(Config::default()), |file| Config::load(&file).map(|c| c.config))?;
-    Ok(config.memory)
+fn import_running(args: &ImportArgs, mut lines: Box<dyn Read + Send>) -> ExitCode {
+    args.daemon.talk(async |client| {
+        let (mut inlet, outlet) = pipe::outgoing();
+        // What goes wrong with reading is told by the daemon too, as lines that are cut off.
+        std::thread::spawn(move || io::copy(&mut lines, &mut inlet).and_then(|_| inlet.end()));
+        Ok(told(client.send("/v1/import", outlet).await?))
+    })
+}
+
+fn told(imported: Imported) -> ExitCode {
+    print(&format!(
+        "{} entries taken over, {} had expired, {} are of names under another secret\n",
+        imported.entries, imported.expired, imported.foreign
+    ))
 }

@@ -1,6 +1,8 @@
 //! The part of `import` that takes over from another program.
 
-use super::output::{complain, failed, print};
+use super::output::{bad_config, complain, failed, print};
+use super::remote::Daemon;
+use crate::admin::pipe;
 use crate::clock;
 use crate::migrate::{self, Carried, Program};
 use crate::store::{self, Imported};
@@ -38,10 +40,10 @@ impl From {
     }
 }
 
-/// Where the state is that clients are taken into.
+/// Where the state is that clients are taken into: in a directory, or else with the running daemon.
 pub(super) struct Into<'a> {
-    pub(super) directory: &'a Path,
-    pub(super) memory: usize,
+    pub(super) directory: Option<&'a Path>,
+    pub(super) daemon: &'a Daemon,
     /// Only say what would be.
     pub(super) dry_run: bool,
 }
@@ -53,14 +55,32 @@ pub(super) fn carry(program: Program, places: &[PathBuf], into: &Into<'_>) -> Ex
         Ok(carried) => carried,
         Err(error) => return failed(&error),
     };
-    let mut taken = None;
-    if !carried.known.is_empty() && !into.dry_run {
-        match store::know(into.directory, into.memory, &carried.known, now) {
-            Ok(imported) => taken = Some(imported),
-            Err(error) => return failed(&error),
-        }
+    if carried.known.is_empty() || into.dry_run {
+        return tell(program, &carried, None);
     }
-    complain(&report(program, &carried, taken));
+    let Some(directory) = into.directory else {
+        return into.daemon.talk(async |client| {
+            let (mut inlet, outlet) = pipe::outgoing();
+            let known = carried.known.clone();
+            std::thread::spawn(move || {
+                store::export_known(&known, now, &mut inlet).and_then(|()| inlet.end())
+            });
+            let taken = client.send("/v1/import", outlet).await?;
+            Ok(tell(program, &carried, Some(taken)))
+        });
+    };
+    let memory = match into.daemon.config() {
+        Ok(config) => config.memory,
+        Err(error) => return bad_config(&error),
+    };
+    match store::know(directory, memory, &carried.known, now) {
+        Ok(taken) => tell(program, &carried, Some(taken)),
+        Err(error) => failed(&error),
+    }
+}
+
+fn tell(program: Program, carried: &Carried, taken: Option<Imported>) -> ExitCode {
+    complain(&report(program, carried, taken));
     if carried.settings.is_empty() {
         return ExitCode::SUCCESS;
     }

@@ -40,6 +40,12 @@ impl Daemon {
         }
     }
 
+    /// The configuration of the daemon.
+    pub(super) fn config(&self) -> Result<Config, ConfigError> {
+        let file = config::file(self.config.as_deref());
+        file.map_or_else(|| Ok(Config::default()), |file| Config::load(&file).map(|checked| checked.config))
+    }
+
     fn client(&self) -> Result<Client, ConfigError> {
         let config = match config::file(self.config.as_deref()) {
             Some(file) if self.admin.is_none() || self.token_file.is_none() => Config::load(&file)?.config,

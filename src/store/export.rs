@@ -54,8 +54,9 @@ pub(super) struct Head {
     /// The version of all lines.
     #[serde(rename = "tempfail-state")]
     pub(super) version: u32,
-    /// What keys the names, in hexadecimal digits.
-    pub(super) secret: String,
+    /// What keys the names, in hexadecimal digits. Lines without it have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) secret: Option<String>,
     /// When the state was last written, in milliseconds since the epoch.
     pub(super) written: Timestamp,
 }
@@ -79,7 +80,7 @@ pub(super) enum Line {
 ///
 /// Nobody takes the lines.
 pub fn export_running(state: &State, store: &Store, now: Timestamp, out: &mut impl Write) -> io::Result<u64> {
-    head(out, store.secret.0, now)?;
+    head(out, Some(store.secret.0), now)?;
     line(out, &Line::Learned(state.learned()))?;
     state.overrides().list().into_iter().try_for_each(|said| line(out, &Line::Override(said)))?;
     let changes = state.audit().newest(usize::MAX).into_iter().rev();
@@ -93,8 +94,18 @@ pub fn export_running(state: &State, store: &Store, now: Timestamp, out: &mut im
     Ok(count)
 }
 
-fn head(out: &mut impl Write, secret: [u8; 16], written: Timestamp) -> io::Result<()> {
-    let secret = format!("{:032x}", u128::from_be_bytes(secret));
+/// Writes what another program knows of clients as lines that an import takes.
+///
+/// # Errors
+///
+/// Nobody takes the lines.
+pub fn export_known(known: &[Known], now: Timestamp, out: &mut impl Write) -> io::Result<()> {
+    head(out, None, now)?;
+    known.iter().try_for_each(|known| line(out, &Line::Known(known.clone())))
+}
+
+fn head(out: &mut impl Write, secret: Option<[u8; 16]>, written: Timestamp) -> io::Result<()> {
+    let secret = secret.map(|secret| format!("{:032x}", u128::from_be_bytes(secret)));
     line(out, &Head { version: VERSION, secret, written })
 }
 
@@ -115,7 +126,7 @@ pub fn export(path: &Path, out: &mut impl Write) -> Result<u64, ExportError> {
     let shelf = Shelf::open(&directory.pages()).map_err(failed)?;
     let heading = read_heading(&shelf);
     let secret = heading.map_or(head.secret, |heading| heading.secret);
-    self::head(out, secret, heading.map(|heading| heading.written).unwrap_or_default())?;
+    self::head(out, Some(secret), heading.map(|heading| heading.written).unwrap_or_default())?;
     if let Some(octets) = shelf.get(LEARNED).map_err(failed)? {
         let learned = format::decode_learned(&octets).map_err(|error| unreadable(path, &error))?;
         line(out, &Line::Learned(learned))?;

@@ -14,16 +14,19 @@ use super::format::{VERSION, is_readable};
 use super::recover;
 use super::shelf::Shelf;
 use super::writer::write_new;
-use super::{StoreError, directory};
+use super::{Store, StoreError, directory};
 use policy_core::State;
 use policy_core::known::{Heard, Known};
 use policy_core::time::Timestamp;
+use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, Read};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 /// What was learned takes the longest line, some hundred thousand octets.
 const LONGEST_LINE: u64 = 4 << 20;
+/// Any other line.
+const LONGEST_ENTRY: usize = 8 << 10;
 
 /// What is done with a state that is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +38,7 @@ pub enum Import {
 }
 
 /// What was imported.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Imported {
     /// Entries taken over.
     pub entries: u64,
@@ -77,20 +80,58 @@ pub fn import(
     how: Import,
     now: Timestamp,
 ) -> Result<Imported, ImportError> {
-    let head = read_head(lines)?;
-    let theirs = u128::from_str_radix(&head.secret, 16).map(u128::to_be_bytes);
-    let theirs = theirs.map_err(|_| ImportError::Line(1, "a secret has 32 hexadecimal digits".to_owned()))?;
-    let place = match how {
-        Import::Replace => {
-            let state = State::new(memory, theirs, now);
-            Place { state, secret: theirs, directory: Directory::hold(path)? }
+    let theirs = read_head(lines)?;
+    let place = match (how, theirs) {
+        (Import::Replace, Some(secret)) => {
+            Place { state: State::new(memory, secret, now), secret, directory: Directory::hold(path)? }
         }
-        Import::Merge => existing(path, memory, theirs, now)?,
+        (Import::Replace, None) => return Err(ImportError::Line(1, NO_SECRET.to_owned())),
+        (Import::Merge, Some(secret)) => existing(path, memory, secret, now)?,
+        (Import::Merge, None) => existing(path, memory, super::secret().map_err(StoreError::Random)?, now)?,
     };
-    let imported = take_all(&place.state, lines, (how, place.secret == theirs), now)?;
+    let mut taking = Taking::new(&place.state, how, theirs == Some(place.secret), now);
+    each_line(lines, |number, line| taking.take(line).map_err(|what| ImportError::Line(number, what)))?;
+    let imported = taking.imported;
     place.write(path, now)?;
     Ok(imported)
 }
+
+/// Merges lines into the state of a running daemon: all are read and checked before the first is taken. More than
+/// `most` are too many.
+///
+/// # Errors
+///
+/// Something is wrong with a line, or there are too many; nothing has changed.
+pub fn import_running(
+    state: &State,
+    store: &Store,
+    lines: &mut impl BufRead,
+    most: usize,
+    now: Timestamp,
+) -> Result<Imported, ImportError> {
+    let theirs = read_head(lines)?;
+    let mut all = Vec::new();
+    each_line(lines, |number, line| {
+        let again = matches!((&line, all.first()), (Line::Learned(_), Some(Line::Learned(_))));
+        match (again, all.len() >= most) {
+            (true, _) => return Err(ImportError::Line(number, "has what was learned once more".to_owned())),
+            (_, true) => return Err(ImportError::Line(number, TOO_MANY.to_owned())),
+            _ => all.push(line),
+        }
+        // All that can still be wrong comes first, so that nothing has been taken by then.
+        if matches!(all.last(), Some(Line::Learned(_))) {
+            all.rotate_right(1);
+        }
+        Ok(())
+    })?;
+    let mut taking = Taking::new(state, Import::Merge, theirs == Some(store.secret.0), now);
+    all.into_iter().try_for_each(|line| taking.take(line)).map_err(|what| ImportError::Line(2, what))?;
+    Ok(taking.imported)
+}
+
+const NO_SECRET: &str = "has no secret, so these lines are no whole state that could replace one";
+const TOO_MANY: &str =
+    "is one too many for a running daemon's memory; import into its directory while it is stopped";
 
 /// Takes what another program knows of clients into the state of a directory.
 ///
@@ -166,11 +207,12 @@ fn read_line(lines: &mut impl BufRead, number: u64) -> Result<Option<Vec<u8>>, I
     }
 }
 
-fn read_head(lines: &mut impl BufRead) -> Result<Head, ImportError> {
+/// Reads the first line: what keys the names.
+fn read_head(lines: &mut impl BufRead) -> Result<Option<[u8; 16]>, ImportError> {
     let line = read_line(lines, 1)?.unwrap_or_default();
     let what = |error| ImportError::Line(1, format!("is not the head of an export: {error}"));
     // A later version may have more to say in its head.
-    #[derive(serde::Deserialize)]
+    #[derive(Deserialize)]
     struct Version {
         #[serde(rename = "tempfail-state")]
         version: u32,
@@ -179,48 +221,70 @@ fn read_head(lines: &mut impl BufRead) -> Result<Head, ImportError> {
     if !is_readable(version) {
         return Err(ImportError::OtherVersion(version));
     }
-    serde_json::from_slice(&line).map_err(what)
+    let Head { secret, .. } = serde_json::from_slice(&line).map_err(what)?;
+    let digits = |_| ImportError::Line(1, "a secret has 32 hexadecimal digits".to_owned());
+    secret.map(|secret| u128::from_str_radix(&secret, 16).map(u128::to_be_bytes).map_err(digits)).transpose()
 }
 
-fn take_all(
-    state: &State,
+/// Reads every line but the first.
+fn each_line(
     lines: &mut impl BufRead,
-    (how, same_secret): (Import, bool),
-    now: Timestamp,
-) -> Result<Imported, ImportError> {
-    let mut imported = Imported::default();
+    mut each: impl FnMut(u64, Line) -> Result<(), ImportError>,
+) -> Result<(), ImportError> {
     let mut number = 1;
     loop {
         number += 1;
-        let Some(line) = read_line(lines, number)? else { return Ok(imported) };
+        let Some(line) = read_line(lines, number)? else { return Ok(()) };
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
+        if line.len() > LONGEST_ENTRY && !line.starts_with(b"{\"learned\"") {
+            return Err(ImportError::Line(number, "is too long for an entry".to_owned()));
+        }
         let line = serde_json::from_slice(&line);
-        match line.map_err(|error| ImportError::Line(number, error.to_string()))? {
+        each(number, line.map_err(|error| ImportError::Line(number, error.to_string()))?)?;
+    }
+}
+
+/// Lines on their way into a state.
+struct Taking<'a> {
+    state: &'a State,
+    how: Import,
+    /// Whether names mean the same here.
+    same_secret: bool,
+    now: Timestamp,
+    imported: Imported,
+}
+
+impl<'a> Taking<'a> {
+    fn new(state: &'a State, how: Import, same_secret: bool, now: Timestamp) -> Self {
+        Self { state, how, same_secret, now, imported: Imported::default() }
+    }
+
+    /// Takes one line. An error says what is wrong with it.
+    fn take(&mut self, line: Line) -> Result<(), String> {
+        let (state, now) = (self.state, self.now);
+        match line {
             Line::Learned(learned) => {
-                let better = how == Import::Replace || learned.labels() > state.model_health().labels;
+                let better = self.how == Import::Replace || learned.labels() > state.model_health().labels;
                 if better {
-                    let other = |error| ImportError::Line(number, format!("{error}"));
-                    state.relearn(&learned, now).map_err(other)?;
+                    state.relearn(&learned, now).map_err(|error| error.to_string())?;
                 }
             }
-            Line::Override(said) => {
-                let taken = state.restore_override(said, now);
-                imported.entries += u64::from(taken);
-                imported.expired += u64::from(!taken);
-            }
+            Line::Override(said) => self.count(state.restore_override(said, now)),
             Line::Change(change) => state.restore_change(change),
-            Line::Known(known) => imported.know(state, &known, now),
-            Line::Entry(entry) if !same_secret && !entry.is_plain() => imported.foreign += 1,
-            Line::Entry(entry) => {
-                let taken = match how {
-                    Import::Merge => state.merge(entry, now),
-                    Import::Replace => state.restore(entry, now),
-                };
-                imported.entries += u64::from(taken);
-                imported.expired += u64::from(!taken);
-            }
+            Line::Known(known) => self.imported.know(state, &known, now),
+            Line::Entry(entry) if !self.same_secret && !entry.is_plain() => self.imported.foreign += 1,
+            Line::Entry(entry) => self.count(match self.how {
+                Import::Merge => state.merge(entry, now),
+                Import::Replace => state.restore(entry, now),
+            }),
         }
+        Ok(())
+    }
+
+    fn count(&mut self, taken: bool) {
+        self.imported.entries += u64::from(taken);
+        self.imported.expired += u64::from(!taken);
     }
 }

@@ -35,9 +35,9 @@ mod recover;
 mod shelf;
 mod writer;
 
-pub use export::{ExportError, export, export_running};
+pub use export::{ExportError, export, export_known, export_running};
 pub use format::VERSION;
-pub use import::{Import, ImportError, Imported, import, know};
+pub use import::{Import, ImportError, Imported, import, import_running, know};
 pub use shelf::ShelfError;
 
 use crate::clock::Clock;

@@ -7,6 +7,8 @@ use policy_core::name::Mailbox;
 use policy_core::outcome::Outcome;
 use policy_core::overrides::{Effect, Override};
 use policy_core::time::Timestamp;
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -150,6 +152,47 @@ async fn any_damage_is_set_aside_and_what_can_be_read_is_kept() {
     let (state, _store) = open_at(dir.path(), MEMORY, NOW);
     assert_thought(&state, &thoughts);
     assert_eq!(names(dir.path()).iter().filter(|name| name.starts_with("corrupt-")).count(), 1);
+}
+
+/// Damage of any kind at any place, many times over: it starts each time, and keeps what comes after.
+#[tokio::test]
+async fn damage_at_random_places_never_keeps_it_from_starting() {
+    let (dir, _) = written(40).await;
+    let whole: Vec<(PathBuf, Vec<u8>)> = files(&dir.path().join("pages"))
+        .into_iter()
+        .map(|path| (path.clone(), std::fs::read(path).unwrap()))
+        .filter(|(_, octets)| !octets.is_empty())
+        .collect();
+    let mut random = SmallRng::seed_from_u64(5);
+    for round in 0..40 {
+        restore_files(dir.path(), &whole);
+        for _ in 0..random.random_range(1..4) {
+            let (path, octets) = &whole[random.random_range(0..whole.len())];
+            std::fs::write(path, damaged(octets, &mut random)).unwrap();
+        }
+        let (state, store) = open_at(dir.path(), MEMORY, NOW);
+        hear(&state, 200);
+        store.flush().await.unwrap_or_else(|_| panic!("round {round}"));
+        store.close().await;
+        let (again, store) = open_at(dir.path(), MEMORY, NOW);
+        assert!(knows(&again, 200), "round {round}");
+        store.close().await;
+    }
+}
+
+fn damaged(octets: &[u8], random: &mut SmallRng) -> Vec<u8> {
+    let mut damaged = octets.to_vec();
+    // Journals are mostly empty space: what is written lies at their beginning.
+    let written = octets.iter().rposition(|octet| *octet != 0).map_or(1, |last| last + 1);
+    let at = random.random_range(0..written);
+    let end = (at + random.random_range(1..64)).min(octets.len());
+    match random.random_range(0..4) {
+        0 => damaged.truncate(at),
+        1 => damaged[at] ^= 1 << random.random_range(0..8),
+        2 => damaged[at..end].fill(0),
+        _ => random.fill(&mut damaged[at..end]),
+    }
+    damaged
 }
 
 fn restore_files(dir: &Path, whole: &[(PathBuf, Vec<u8>)]) {

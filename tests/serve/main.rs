@@ -10,9 +10,13 @@ mod answers;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod moving;
+#[cfg(test)]
 mod reload;
 #[cfg(test)]
 mod shutdown;
+#[cfg(test)]
+mod soak;
 #[cfg(test)]
 mod state;
 #[cfg(test)]

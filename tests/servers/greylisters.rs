@@ -1,6 +1,7 @@
 //! Coming from another program: what a real postgrey and a real sqlgrey have written is taken over while they run.
 
-use crate::tempfail::Failure;
+use crate::set_up::{mail, proper, refusal};
+use crate::tempfail::{Failure, Tempfail};
 use policy_core::State;
 use policy_core::evidence::Record;
 use policy_core::identity::Key;
@@ -11,12 +12,17 @@ use std::process::{Command, Output};
 use std::time::Duration;
 use tempfail::Clock;
 use tempfail::config::Config;
-use test_support::{Greylister, Greylisting, Need, Suite, TestResult, server_tests};
+use test_support::{Greylister, Greylisting, Need, Postfix, Suite, TestResult, server_tests};
 
 const DOCUMENT: &str = include_str!("../../docs/migration.md");
 const CLIENTS: [&str; 3] = ["192.0.2.7", "198.51.100.9", "2001:db8::1"];
 
 pub(crate) fn tests(suite: Suite) -> Suite {
+    let suite = server_tests!(
+        suite,
+        [Need::Greylisters, Need::Postfix],
+        side_by_side_only_the_greylister_defers_until_its_line_is_removed,
+    );
     server_tests!(
         suite,
         [Need::Greylisters],
@@ -125,6 +131,44 @@ async fn what_sqlgrey_knows_is_taken_over_while_it_runs() -> TestResult {
         assert!(told.contains("1 are triplets that have not passed yet"), "{told}");
         assert!(near(&good(&state, &keys).await?, 0.25), "{:?}", good(&state, &keys).await?);
     }
+    Ok(())
+}
+
+/// The lines of the document, with these ports.
+fn side_by_side(greylister: &Greylisting, tempfail: &Tempfail) -> Result<String, Failure> {
+    let (_, behind) = DOCUMENT.split_once("    smtpd_recipient_restrictions = ..., ").ok_or("no lines")?;
+    let (lines, _) = behind.split_once("\n\n").ok_or("no end of them")?;
+    let lines = lines
+        .replace("127.0.0.1:10023", &greylister.address().to_string())
+        .replace("127.0.0.1:10421", &tempfail.policy().to_string());
+    Ok(format!("smtpd_recipient_restrictions = reject_unauth_destination, {lines}\n"))
+}
+
+async fn side_by_side_only_the_greylister_defers_until_its_line_is_removed() -> TestResult {
+    let postgrey = Greylister::Postgrey.start().await?;
+    let tempfail = Tempfail::start("mode = \"observe\"").await?;
+    let lines = side_by_side(&postgrey, &tempfail)?;
+    let postfix = Postfix::builder().main_cf(&lines).start().await?;
+    let visit = || proper(postfix.address(), "192.0.2.7", "mail.src.example");
+    let first = visit()?.send(&mail("a@src.example")).await?;
+    assert!(refusal(&first).contains("Greylisted"), "{first}");
+    for tried in 0.. {
+        let outcome = visit()?.send(&mail("a@src.example")).await?;
+        if outcome.is_accepted() {
+            break;
+        }
+        assert!(tried < 50 && refusal(&outcome).contains("Greylisted"), "{outcome}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert!(!tempfail.decisions().is_empty(), "both are asked");
+    // One line less.
+    let (_, ours) = lines.split_once("check_policy_service {").ok_or("no line of ours")?;
+    let alone =
+        format!("smtpd_recipient_restrictions = reject_unauth_destination, check_policy_service {{{ours}");
+    let postfix = Postfix::builder().main_cf(&alone).start().await?;
+    let stranger = proper(postfix.address(), "198.51.100.9", "mail.other.example")?;
+    let outcome = stranger.send(&mail("b@other.example")).await?;
+    assert!(outcome.is_accepted(), "{outcome}");
     Ok(())
 }
 

@@ -5,6 +5,7 @@ mod crowd;
 mod documents;
 mod exemptions;
 mod first_contact;
+mod full_disk;
 mod gateways;
 mod greylisters;
 mod learning;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         replay::tests,
         signals::tests,
         greylisters::tests,
+        full_disk::tests,
     ];
     stories.into_iter().fold(Suite::new(), |suite, tests| tests(suite)).run()
 }

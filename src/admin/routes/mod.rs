@@ -3,6 +3,7 @@
 //! Whatever is no GET needs an [`Author`](super::gate::Author); the gate sees to it before a route is reached.
 
 mod metrics;
+mod moving;
 pub(crate) mod overrides;
 pub(crate) mod status;
 
@@ -35,7 +36,8 @@ pub(super) fn all(desk: Arc<Desk>, guard: Arc<Guard>) -> Router {
         .route("/metrics", get(metrics::metrics))
         .layer(middleware::from_fn(within));
     // What lasts for as long as the other end wants: its author sees to its bounds.
-    let lasting = Router::new();
+    let lasting =
+        Router::new().route("/v1/export", get(moving::export)).route("/v1/import", post(moving::import));
     quick
         .merge(lasting)
         .fallback(unknown)

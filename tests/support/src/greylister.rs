@@ -7,7 +7,7 @@ use crate::instance::{Instance, command_line, make_directory, write_file};
 use crate::{Error, Log, ports};
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -122,6 +122,11 @@ impl Greylister {
 }
 
 impl Greylisting {
+    /// Where it answers.
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
     /// Where its database is.
     pub fn data(&self) -> PathBuf {
         self.instance.directory().join("data")
@@ -144,7 +149,7 @@ impl Greylisting {
     pub fn ask(&self, client: &str, sender: &str, recipient: &str) -> Result<String, Error> {
         let what = || format!("asking {client} {sender} {recipient}");
         let answer = || {
-            let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
+            let mut stream = TcpStream::connect(self.address())?;
             stream.set_read_timeout(Some(ANSWER))?;
             write!(
                 stream,

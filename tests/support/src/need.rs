@@ -16,6 +16,8 @@ pub enum Need {
     Rbldnsd,
     /// postgrey and sqlgrey, unpacked from Debian's packages, root to start them, and sqlite3.
     Greylisters,
+    /// Root that may mount a file system of a few megabytes.
+    Mounting,
     /// The address ::1 on the loopback interface.
     Ipv6Loopback,
     /// A directory with recordings of real mail, named by `TEMPFAIL_TRACES`. They are not part of the
@@ -34,6 +36,9 @@ impl Need {
             Self::Rbldnsd => unless_found("rbldnsd", rbldnsd::is_unpacked()),
             Self::Greylisters => not_root("postgrey")
                 .or_else(|| unless_found("postgrey or sqlgrey", greylister::is_unpacked())),
+            Self::Mounting => not_root("a file system").or_else(|| {
+                (!may_mount()).then(|| "this machine lets nobody mount a file system".to_owned())
+            }),
             Self::Ipv6Loopback => {
                 (!ports::has_ipv6_loopback()).then(|| "this machine has no address ::1".to_owned())
             }
@@ -50,6 +55,13 @@ impl Need {
 /// The directory with recordings of real mail that `TEMPFAIL_TRACES` names, if there is one.
 pub fn traces() -> Option<PathBuf> {
     std::env::var_os("TEMPFAIL_TRACES").map(PathBuf::from).filter(|path| path.is_dir())
+}
+
+/// Tried out of everybody's sight.
+fn may_mount() -> bool {
+    let mut unshare = std::process::Command::new("unshare");
+    unshare.args(["--mount", "mount", "-t", "tmpfs", "none", "/mnt"]);
+    unshare.output().is_ok_and(|output| output.status.success())
 }
 
 fn unless_found(server: &str, found: bool) -> Option<String> {
