@@ -51,7 +51,7 @@ struct Accepting;
 
 impl Engine for Accepting {
     async fn decide(&self, _: Facts) -> Answer {
-        Answer { id: DecisionId::new(0), reply: Reply::Accept }
+        Answer { id: DecisionId::new(0), reply: Reply::Accept, mark: None }
     }
 
     fn report(&self, _: Report) {}

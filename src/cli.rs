@@ -1,5 +1,6 @@
 //! The command line. Each command has a module of its own; what it prints and how it ends goes through `output`.
 
+mod feedback;
 mod keep;
 mod migrate;
 mod output;
@@ -40,6 +41,13 @@ enum Command {
     Forget(overrides::ForgetArgs),
     /// Show what was allowed and blocked, and who has changed what.
     Overrides(overrides::ListArgs),
+    /// Learn that the message on standard input is spam, or is not: for IMAP servers and people.
+    ///
+    /// The message must be as it was delivered here, with its header; its text is not kept. A later word corrects an
+    /// earlier one.
+    Learn(feedback::LearnArgs),
+    /// Take in the complaint report (RFC 5965) on standard input: for an alias of the mail server.
+    Feedback(feedback::FeedbackArgs),
     /// Check a configuration and say everything that is wrong with it.
     CheckConfig(serve::CheckArgs),
     /// Print a configuration with every key at its default, commented.
@@ -84,6 +92,8 @@ impl Command {
             Self::Block(args) => overrides::block(&args),
             Self::Forget(args) => overrides::forget(&args),
             Self::Overrides(args) => overrides::list(&args),
+            Self::Learn(args) => feedback::learn(&args),
+            Self::Feedback(args) => feedback::feedback(&args),
             Self::Export(args) => keep::export(&args),
             Self::Import(args) => keep::import(&args),
             Self::CheckConfig(args) => serve::check(args),

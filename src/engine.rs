@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::deadline::{Deadline, Failure};
 use crate::log::{self, Log};
 use crate::lookups::Lookups;
+use crate::mark::Marker;
 use crate::recent::{Recent, Record};
 use crate::stats::{Counters, Stats};
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -25,6 +26,7 @@ use policy_core::time::Timestamp;
 use policy_core::verdict::{Reason, Verdict};
 use policy_core::{Decision, State};
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -45,6 +47,7 @@ struct Inner {
     deadline: Deadline,
     lookups: ArcSwapOption<Lookups>,
     recent: Recent,
+    marker: Marker,
     counters: Counters,
     core: Box<Core>,
 }
@@ -79,6 +82,7 @@ impl Engine {
         log: Log,
         core: Box<Core>,
     ) -> Self {
+        let marker = Marker::new(&state);
         Self(Arc::new(Inner {
             state,
             policy: ArcSwap::new(policy),
@@ -89,6 +93,7 @@ impl Engine {
             deadline: Deadline::new(),
             lookups: ArcSwapOption::empty(),
             recent: Recent::default(),
+            marker,
             counters: Counters::default(),
             core,
         }))
@@ -136,6 +141,16 @@ impl Engine {
     /// The decision of this id, if it is one of the latest ten thousand.
     pub fn recent(&self, id: DecisionId) -> Option<Record> {
         self.0.recent.find(id)
+    }
+
+    /// The latest decision on the message of this queue id, from this client if one is named.
+    pub fn recent_queue_id(&self, queue_id: &str, client: Option<IpAddr>) -> Option<Record> {
+        self.0.recent.of_queue_id(queue_id, client)
+    }
+
+    /// What makes marks and knows its own.
+    pub(crate) fn marker(&self) -> &Marker {
+        &self.0.marker
     }
 
     /// At most `most` of the latest ten thousand decisions, the newest first.
@@ -192,13 +207,13 @@ impl Engine {
         let verdict = Arc::new(Verdict::accept(self.0.state.next_id(), Reason::Failsafe));
         let (id, client_address) = (verdict.id, facts.client.address);
         error!(%id, %client_address, why = %failure, "no decision, mail let in");
-        Decision { verdict, reply: Reply::Accept, first: true }
+        Decision { verdict, reply: Reply::Accept, first: true, subject: None }
     }
 
     /// Counts, logs and remembers a decision. One that says nothing new is for debugging only.
     fn book(&self, decision: Decision, facts: Arc<Facts>, mode: Mode, now: Timestamp) {
-        let Decision { verdict, reply, first } = decision;
-        let record = Record { at: now, facts, verdict, reply, mode };
+        let Decision { verdict, reply, first, subject } = decision;
+        let record = Record { at: now, facts, verdict, reply, mode, subject };
         let level = if first { Level::INFO } else { Level::DEBUG };
         if self.0.log.enabled(level) {
             self.0.log.write(&log::decision(&record, level));
@@ -208,8 +223,8 @@ impl Engine {
             self.0.recent.push(record);
         } else {
             self.0.counters.quiet.fetch_add(1, Ordering::Relaxed);
-            if record.facts.stage == Stage::EndOfMessage {
-                self.0.recent.know_more(record.verdict.id, record.facts);
+            if record.facts.stage >= Stage::Data {
+                self.0.recent.know_more(record);
             }
         }
     }
@@ -219,11 +234,16 @@ impl policy_core::engine::Engine for Engine {
     async fn decide(&self, mut facts: Facts) -> Answer {
         let (policy, begun) = (self.policy(), Instant::now());
         self.0.counters.asked(&facts, self.0.clock.now());
+        let anchor = facts.message.anchor.take();
         self.look_up(&policy, &mut facts).await;
         let within = self.0.answer_within.saturating_sub(begun.elapsed());
-        let (facts, now, mode) = (Arc::new(facts), self.0.clock.now(), policy.mode);
+        let (facts, now) = (Arc::new(facts), self.0.clock.now());
+        let (mode, marks) = (policy.mode, policy.mark);
         let decision = self.judge(policy, &facts, now, within).await;
-        let answer = Answer { id: decision.verdict.id, reply: decision.reply.clone() };
+        let id = decision.verdict.id;
+        let marked = decision.subject.as_ref().zip(anchor).filter(|_| marks);
+        let mark = marked.and_then(|(subject, anchor)| self.0.marker.write(id, subject, &anchor));
+        let answer = Answer { id, reply: decision.reply.clone(), mark };
         self.book(decision, facts, mode, now);
         answer
     }

@@ -9,6 +9,7 @@
 //! | [`demo`] | a story played through the daemon, for who wants to see what it is |
 //! | [`replay`] | a recording of mail played through the engine, before anything goes live |
 //! | [`engine`] | a question on its way to its answer, within its deadline, and into the log |
+//! | [`feedback`] | what is said of a message later, on its way to the ledger |
 //! | [`store`] | the state on the disk, for a restart and for the day after a crash |
 //! | [`migrate`] | what postgrey, sqlgrey and rspamd know and how they are set, for who comes from there |
 //! | [`log`] | one line a decision, one line an event |
@@ -26,8 +27,10 @@ mod deadline;
 pub mod demo;
 mod descriptors;
 pub mod engine;
+pub mod feedback;
 pub mod log;
 pub mod lookups;
+mod mark;
 pub mod migrate;
 mod notify;
 pub mod recent;

@@ -5,10 +5,12 @@
 
 use policy_core::answer::{DecisionId, Reply};
 use policy_core::facts::Facts;
+use policy_core::feedback::Subject;
 use policy_core::policy::Mode;
 use policy_core::time::Timestamp;
 use policy_core::verdict::{Action, Verdict};
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Decisions held. With facts and contributions some 20 MB at the worst.
@@ -27,6 +29,8 @@ pub struct Record {
     pub reply: Reply,
     /// The mode in force.
     pub mode: Mode,
+    /// The message that was let in, once its end was seen.
+    pub subject: Option<Subject>,
 }
 
 impl Record {
@@ -61,11 +65,24 @@ impl Recent {
     }
 
     /// What a later question of the same mail has shown: the end of a message knows more than its recipient.
-    pub(crate) fn know_more(&self, id: DecisionId, facts: Arc<Facts>) {
+    pub(crate) fn know_more(&self, later: Record) {
         let mut records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(record) = records.iter_mut().rev().find(|record| record.verdict.id == id) {
-            record.facts = facts;
+        if let Some(record) = records.iter_mut().rev().find(|record| record.verdict.id == later.verdict.id) {
+            record.facts = later.facts;
+            record.subject = later.subject.or(record.subject.take());
         }
+    }
+
+    /// The newest decision on the message of this queue id from this client. A mail server uses an id again, but
+    /// hardly for the same client.
+    pub(crate) fn of_queue_id(&self, queue_id: &str, client: Option<IpAddr>) -> Option<Record> {
+        let records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is = |record: &&Record| {
+            let facts = &record.facts;
+            facts.message.queue_id.as_deref() == Some(queue_id)
+                && client.is_none_or(|client| facts.client.address == client)
+        };
+        records.iter().rev().find(is).cloned()
     }
 
     /// The decision of this id. Of two, as front ends that ask the same may hear, the first.
@@ -109,7 +126,8 @@ mod tests {
         };
         let verdict = Arc::new(Verdict::accept(DecisionId::new(id), Reason::Allowed));
         let at = Timestamp::from_secs(id);
-        Record { at, facts: Arc::new(facts), verdict, reply: Reply::Accept, mode: Mode::Observe }
+        let (reply, mode) = (Reply::Accept, Mode::Observe);
+        Record { at, facts: Arc::new(facts), verdict, reply, mode, subject: None }
     }
 
     #[test]

@@ -9,10 +9,14 @@ use crate::occasional::Occasional;
 use crate::options::Options;
 use crate::session::{MailFrom, Session};
 use crate::{address, reply, translate};
-use indymilter::{Actions, Callbacks, Context, EomContext, NegotiateContext, ProtoOpts, Status};
+use indymilter::{
+    ActionError, Actions, Callbacks, Context, ContextActions, EomActions, EomContext, NegotiateContext,
+    ProtoOpts, Status,
+};
 use policy_core::answer::Reply;
 use policy_core::engine::{Engine, Report};
 use policy_core::facts::Facts;
+use policy_core::feedback::MARK;
 use std::ffi::{CStr, CString};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -56,12 +60,17 @@ pub(crate) fn callbacks<E: Engine>(
 
 impl<E: Engine> Connection<E> {
     async fn ask(&self, facts: Facts) -> Reply {
+        self.ask_at_end(facts).await.0
+    }
+
+    /// The reply, and the mark that the message shall carry.
+    async fn ask_at_end(&self, facts: Facts) -> (Reply, Option<String>) {
         let answer = timeout(self.options.limits.answer, self.shared.engine.decide(facts)).await;
-        answer.map(|answer| answer.reply).unwrap_or_else(|_| {
+        answer.map(|answer| (answer.reply, answer.mark)).unwrap_or_else(|_| {
             if let Some(more) = self.shared.silent_engine.due() {
                 tracing::warn!(limit = ?self.options.limits.answer, more, "no answer in time, mail goes on");
             }
-            Reply::Accept
+            (Reply::Accept, None)
         })
     }
 
@@ -94,7 +103,7 @@ fn negotiate<E: Engine>(
     offered: ProtoOpts,
 ) -> Status {
     let (opts, macros) = negotiate::requested(actions, offered);
-    cx.requested_actions = Actions::empty();
+    cx.requested_actions = negotiate::actions(actions);
     cx.requested_opts = opts;
     cx.requested_macros = macros;
     let options = Arc::clone(&shared.options.borrow());
@@ -170,13 +179,27 @@ async fn end_of_message<E: Engine>(cx: &mut EomContext<Connection<E>>) -> Status
     let Some(facts) = connection.session.end_of_message(translate::queue_id(&cx.macros)) else {
         return Status::Continue;
     };
-    let reply = connection.ask(facts).await;
+    let (reply, mark) = connection.ask_at_end(facts).await;
+    if let (Reply::Accept, Some(mark)) = (&reply, mark) {
+        // With this option the space after the colon is part of the value.
+        let space = if connection.negotiated.contains(ProtoOpts::LEADING_SPACE) { " " } else { "" };
+        add(&cx.actions, format!("{space}{mark}")).await;
+    }
     let report = match reply {
         Reply::Accept => connection.session.received(),
         Reply::Defer(..) | Reply::Reject(_) => connection.session.abort(),
     };
     connection.report(report);
     reply::status(&reply, &mut cx.reply)
+}
+
+/// Puts the mark above all other fields. A mail server that has not offered that gets none: the message goes on
+/// unmarked, and feedback has to look at its Received fields.
+async fn add(actions: &EomActions, mark: String) {
+    match actions.insert_header(0, MARK, mark).await {
+        Ok(()) | Err(ActionError::NotAvailable) => {}
+        Err(error) => tracing::debug!(%error, "a message goes on unmarked"),
+    }
 }
 
 fn abort<E: Engine>(cx: &mut Context<Connection<E>>) -> Status {

@@ -1,4 +1,4 @@
-//! Option negotiation: which events and macros are asked of the mail server.
+//! Option negotiation: which events, macros and actions are asked of the mail server.
 //!
 //! Two rules of the mail servers shape it. Asking for an option that was not offered ends the session. And
 //! naming macros for one stage empties the lists of the stages left unnamed, so all seven are named. Postfix
@@ -49,6 +49,11 @@ pub(crate) fn requested(
     wanted |= ProtoOpts::NO_CONNECT;
     let macros = MACROS.into_iter().map(|(stage, names)| (stage, names.to_owned())).collect();
     (wanted & offered, macros)
+}
+
+/// What is done to a message that is let in: a field is added, where that is offered.
+pub(crate) fn actions(offered: Actions) -> Actions {
+    offered & Actions::ADD_HEADER
 }
 
 #[cfg(test)]

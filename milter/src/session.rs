@@ -23,6 +23,7 @@ use crate::translate::Peer;
 use compact_str::CompactString;
 use policy_core::engine::{Event, Refusal, Report};
 use policy_core::facts::{Client, Envelope, Facts, FrontEnd, Message, SessionId, Stage, TransactionId};
+use policy_core::feedback::Anchor;
 use policy_core::findings::Findings;
 use policy_core::message::Collector;
 use policy_core::name::{DomainName, Mailbox, Sender};
@@ -66,6 +67,8 @@ struct Transaction {
     /// The names that SPF may have been checked for.
     spf_names: Vec<DomainName>,
     inspection: Inspection,
+    /// What a mark in the message would be tied to.
+    anchor: Anchor,
     /// The message, as far as it is kept for those who verify signatures in it.
     collector: Option<Collector>,
 }
@@ -94,6 +97,7 @@ impl Session {
             last_accepted: None,
             spf_names: domain.into_iter().chain(helo).collect(),
             inspection: Inspection::default(),
+            anchor: Anchor::default(),
             collector: None,
         });
         self.facts(Stage::Mail)
@@ -129,6 +133,7 @@ impl Session {
             let space = usize::from(!leading_space);
             transaction.measure(name.count_bytes() + value.count_bytes() + 3 + space);
             transaction.inspection.field(options, &transaction.spf_names, name, value);
+            transaction.anchor.field(name.to_bytes(), value.to_bytes());
             let collector = transaction.collector(options);
             collector.header(name.to_bytes(), value.to_bytes(), leading_space);
         }
@@ -149,10 +154,11 @@ impl Session {
         let size = Some(transaction.measured);
         let verified = transaction.inspection.verified().to_vec();
         let raw = transaction.collector.take().map(|collector| Arc::new(collector.finish()));
+        let anchor = Some(Arc::new(std::mem::take(&mut transaction.anchor)));
         let recipient = transaction.last_accepted.clone().filter(|_| transaction.accepted == 1);
         let mut facts = self.facts(Stage::EndOfMessage)?;
         facts.envelope.recipient = recipient;
-        facts.message = Message { size, verified, queue_id, raw, signed: None };
+        facts.message = Message { size, verified, queue_id, anchor, raw, signed: None };
         Some(facts)
     }
 

@@ -135,6 +135,9 @@ pub struct Answer {
     pub id: DecisionId,
     /// What to say.
     pub reply: Reply,
+    /// The value of the field [`crate::feedback::MARK`] that a message which is let in shall carry, folded with
+    /// LF and a tab.
+    pub mark: Option<String>,
 }
 
 #[cfg(test)]

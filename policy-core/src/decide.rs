@@ -8,13 +8,14 @@ use crate::deferral::{Contact, Question, WaitFor};
 use crate::engine::Report;
 use crate::evidence::Reading;
 use crate::facts::{Facts, Stage};
+use crate::feedback::{self, MessageId, News, Source};
 use crate::identity::{Chain, Identities, Key, Kind};
 use crate::ledger::{ChainReading, Readings};
 use crate::outcome::Outcome;
 use crate::overrides::{Effect, Override, Subject};
 use crate::policy::{Exemption, Mode, Policy};
 use crate::quota::Lane;
-use crate::session::Session;
+use crate::session::{Decided, Session};
 use crate::standing::{Standing, Word};
 use crate::state::{Appraisal, State};
 use crate::time::Timestamp;
@@ -36,6 +37,8 @@ pub struct Decision {
     /// Whether this says something new: a repeated question, or one asked before anything is judged, has
     /// cost nothing and is not worth a line in the log.
     pub first: bool,
+    /// The message that is let in with this, at its end, for feedback.
+    pub subject: Option<feedback::Subject>,
 }
 
 /// May this mail come in now? One question of one front end, answered from what is remembered; both front
@@ -61,15 +64,32 @@ pub fn decide(policy: &Arc<Policy>, state: &State, facts: &Facts, now: Timestamp
             return unjudged(state, Reason::Early);
         }
         if let Some(verdict) = session.answered(facts, recipient) {
-            return Decision { reply: verdict.reply(policy, &facts.client), verdict, first: false };
+            let reply = verdict.reply(policy, &facts.client);
+            let subject = subject(session, facts, &verdict, &reply, now);
+            return Decision { verdict, reply, first: false, subject };
         }
         let verdict = Arc::new(judge(policy, state, session, facts, now));
         let reply = verdict.reply(policy, &facts.client);
         let standing = session.standing_verdict(facts, &verdict);
         let verdict = session.note(facts, recipient, verdict, reply != Reply::Accept);
         let first = standing.is_none();
-        Decision { verdict: standing.unwrap_or(verdict), reply, first }
+        let verdict = standing.unwrap_or(verdict);
+        let subject = subject(session, facts, &verdict, &reply, now);
+        Decision { verdict, reply, first, subject }
     })
+}
+
+/// The message that is let in with this reply, if it ends here and came from outside.
+fn subject(
+    session: &Session,
+    facts: &Facts,
+    verdict: &Verdict,
+    reply: &Reply,
+    now: Timestamp,
+) -> Option<feedback::Subject> {
+    let own = [Exemption::Authenticated, Exemption::OwnNetwork].map(Reason::Exempt);
+    let let_in = facts.stage == Stage::EndOfMessage && *reply == Reply::Accept;
+    if let_in && !own.contains(&verdict.reason) { session.subject(now) } else { None }
 }
 
 /// Books what became of mail on its identities, and teaches the model whether what it said was right.
@@ -77,31 +97,33 @@ pub fn learn(state: &State, appraisal: &Appraisal, outcome: Outcome, now: Timest
     state.learn(appraisal, outcome, now);
 }
 
-/// Books a person's complaint about a message, unless that person has been heard about its sender today, or
-/// has complained too often of others. Returns whether it counts.
-pub fn complain(state: &State, appraisal: &Appraisal, reporter: &str, now: Timestamp) -> bool {
-    let about = appraisal.identities.group.unwrap_or(appraisal.identities.address());
-    let counts = state.reporters.hear(&state.keyring, reporter, about, now);
-    if counts {
-        state.learn(appraisal, Outcome::ReportedSpam, now);
-    }
-    counts
+/// Takes in what somebody says of a message that was let in; see [`crate::feedback`].
+pub fn hear(
+    policy: &Policy,
+    state: &State,
+    subject: &feedback::Subject,
+    news: News<'_>,
+    now: Timestamp,
+) -> feedback::Effect {
+    state.hear(&policy.sources, subject, news, now)
 }
 
 /// Takes in what a front end saw happen.
 pub fn report(state: &State, report: &Report, now: Timestamp) {
     let learn = |settled| state.settle(settled, now);
-    state.sessions.report(&state.keyring, &report.session, report.front_end, &report.event, now, learn);
+    let hear = |saying| state.hear_saying(saying, now);
+    state.sessions.report(&state.keyring, report, now, learn, hear);
 }
 
 fn unjudged(state: &State, reason: Reason) -> Decision {
     let verdict = Arc::new(Verdict::accept(state.next_id(), reason));
-    Decision { verdict, reply: Reply::Accept, first: false }
+    Decision { verdict, reply: Reply::Accept, first: false, subject: None }
 }
 
 /// From facts to verdict.
 fn judge(policy: &Policy, state: &State, session: &mut Session, facts: &Facts, now: Timestamp) -> Verdict {
-    let case = Case::new(policy, state, facts, now);
+    let message = *session.transaction.message.get_or_insert_with(|| state.new_message(now));
+    let case = Case::new(policy, state, facts, message, now);
     if let Some(exemption) = policy.exempt.exempt(facts) {
         return case.accept(Reason::Exempt(exemption));
     }
@@ -146,18 +168,25 @@ struct Case<'a> {
     state: &'a State,
     facts: &'a Facts,
     identities: Arc<Identities>,
+    message: MessageId,
     now: Timestamp,
 }
 
 impl<'a> Case<'a> {
-    fn new(policy: &'a Policy, state: &'a State, facts: &'a Facts, now: Timestamp) -> Self {
+    fn new(
+        policy: &'a Policy,
+        state: &'a State,
+        facts: &'a Facts,
+        message: MessageId,
+        now: Timestamp,
+    ) -> Self {
         let identities = Arc::new(Identities::of(facts, &state.keyring, now));
-        Self { policy, state, facts, identities, now }
+        Self { policy, state, facts, identities, message, now }
     }
 
     fn accept(&self, reason: Reason) -> Verdict {
         let identities = Some(Arc::clone(&self.identities));
-        Verdict { identities, ..Verdict::accept(self.state.next_id(), reason) }
+        Verdict { identities, message: self.message, ..Verdict::accept(self.state.next_id(), reason) }
     }
 
     fn defer(&self, session: &Session, reason: Reason, scope: Scope, retry_after: Duration) -> Verdict {
@@ -190,8 +219,12 @@ impl<'a> Case<'a> {
         let recipient = self.facts.envelope.recipient.as_ref().filter(|_| self.facts.stage == Stage::Rcpt);
         let trap = recipient.is_some_and(|recipient| self.policy.spamtraps.contains(recipient));
         if trap && !std::mem::replace(&mut session.transaction.trapped, true) {
-            let appraisal = self.state.appraise_identities(Arc::clone(&self.identities), self.now);
-            self.state.learn(&appraisal, Outcome::Spamtrap, self.now);
+            let Appraisal { identities, standing } =
+                self.state.appraise_identities(Arc::clone(&self.identities), self.now);
+            let decided = Some(Decided::of(&identities, &standing));
+            let subject = feedback::Subject { message: self.message, let_in: self.now, identities, decided };
+            let news = News { source: Source::Trap, reporter: "", spam: true, forgeable: false };
+            self.state.hear(&self.policy.sources, &subject, news, self.now);
         }
         trap
     }

@@ -3,6 +3,7 @@
 use crate::allowance::{Dimension, PerHour, Quota};
 use crate::evidence::Reading;
 use crate::facts::Facts;
+use crate::feedback::Heard;
 use crate::findings::Note;
 use crate::identity::{Identities, Key, Kind, networks_of};
 use crate::policy::Policy;
@@ -33,6 +34,8 @@ pub struct Explanation {
     pub contributions: Vec<Contribution>,
     /// What is remembered of each identity, specific ones first.
     pub identities: Vec<KeyExplanation>,
+    /// What was heard about messages of the address and of its organisation, from each source.
+    pub heard: Vec<Heard>,
     /// What was looked up, in words.
     pub found: Vec<Note>,
     /// The quota of the address.
@@ -64,6 +67,7 @@ impl State {
             identities: self.named(facts, &identities, now),
             contributions: self.ledger.all_contributions(&identities, &readings, now),
             pending: self.deferrals.pending_of(address, now),
+            heard: self.messages.heard_of(&[address, identities.group.unwrap_or(address)]),
             found: facts.findings.notes.clone(),
             standing,
             quota,
@@ -141,6 +145,7 @@ impl fmt::Display for Explanation {
         }
         self.found(f)?;
         self.remembered(f)?;
+        self.heard(f)?;
         self.limits(f)
     }
 }
@@ -167,6 +172,17 @@ impl Explanation {
             let (kind, name) = (key.kind.word(), &key.name);
             let (good, bad, today, busiest) = (slow.good, slow.bad, key.reading.today, key.reading.busiest);
             writeln!(f, "  {kind:<32} {name:<34} {good:>8.2} {bad:>8.2} {today:>8.0} {busiest:>8.0}")?;
+        }
+        Ok(())
+    }
+
+    fn heard(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.heard.is_empty() {
+            writeln!(f, "heard of its messages (from, spam, ham, the latest)")?;
+        }
+        for Heard { source, spam, ham, last } in &self.heard {
+            let ago = in_words(self.now.since(*last));
+            writeln!(f, "  {:<32} {spam:>8} {ham:>8} {ago} ago", source.name())?;
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 //! Facts are plain values. Nothing here is trusted beyond its field's meaning: the reverse name may be a
 //! lie unless it is [`Client::name`], a domain is a claim unless it stands in [`Message::verified`].
 
+use crate::feedback::Anchor;
 use crate::findings::Findings;
 use crate::message::Raw;
 use crate::name::{DomainName, Mailbox, Sender};
@@ -122,6 +123,8 @@ pub struct Message {
     pub signed: Option<DomainName>,
     /// The mail server's queue id, once there is one.
     pub queue_id: Option<CompactString>,
+    /// What a mark in the message would be tied to, at its end.
+    pub anchor: Option<Arc<Anchor>>,
     /// The message itself, at its end, where the front end has it. Nothing is decided on it, only on what is
     /// found in it.
     pub raw: Option<Arc<Raw>>,

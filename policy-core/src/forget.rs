@@ -131,6 +131,7 @@ impl State {
         let entries = remove(&self.ledger.records, |key, _| gone.has(key))
             + remove(&self.meters.table, |key, _| gone.has(key))
             + remove(&self.deferrals.entries, |_, deferral| gone.has(&deferral.source()))
+            + remove(&self.messages.table, |_, message| message.about.iter().any(|key| gone.has(key)))
             + self.pools.forget(|key| gone.has(key));
         let digest = self.digest_of(subject);
         self.audit.forget(&digest, |key| key.parse().is_ok_and(|other| subject.covers(&other)));

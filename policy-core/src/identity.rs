@@ -216,6 +216,16 @@ impl Keyring {
         self.hash(Kind::Internal, parts)
     }
 
+    /// 128 bits for a purpose, from which the secret cannot be told.
+    pub(crate) fn derive(&self, purpose: &[u8], part: u8) -> [u8; 16] {
+        let mut hasher = self.0;
+        hasher.write(b"derived key");
+        hasher.write_u8(part);
+        hasher.write(purpose);
+        let hash = hasher.finish128();
+        (u128::from(hash.h1) << 64 | u128::from(hash.h2)).to_be_bytes()
+    }
+
     /// 64 bits made of arbitrary parts: envelopes in the deferral book, recipients of a transaction.
     pub(crate) fn digest(&self, parts: &[&[u8]]) -> u64 {
         self.hash(Kind::Internal, parts).1
@@ -242,6 +252,22 @@ pub struct Chain {
 impl Chain {
     fn new(kind: Kind, levels: impl IntoIterator<Item = Key>) -> Self {
         Self { kind, levels: levels.into_iter().take(MAX_LEVELS).collect(), borrowed: 0 }
+    }
+
+    /// A chain as it was, of keys that were written down; `None` when they make none.
+    pub(crate) fn carried(kind: Kind, levels: &[Key], borrowed: usize) -> Option<Self> {
+        let sane = (1..=MAX_LEVELS).contains(&levels.len()) && borrowed < levels.len();
+        sane.then(|| Self { borrowed, ..Self::new(kind, levels.iter().copied()) })
+    }
+
+    /// How many of the widest keys belong to another chain.
+    pub(crate) const fn borrowed(&self) -> usize {
+        self.borrowed
+    }
+
+    /// Whether a verification stands behind any of its keys.
+    fn is_verified(&self) -> bool {
+        self.levels.iter().any(|key| key.kind() == Kind::Verified as u8)
     }
 
     /// The most specific key.
@@ -322,17 +348,15 @@ impl Identities {
         self.chains.iter().filter(|chain| chain.kind == Kind::Verified)
     }
 
-    /// The same identities without those that a verification stands behind.
-    pub(crate) fn without_verified(&self) -> Self {
-        let mut unverified = self.clone();
-        let verified = |key: &Key| key.kind() == Kind::Verified as u8;
-        unverified.chains.retain(|chain| !chain.levels.iter().any(verified));
-        unverified
-    }
-
     /// Every key that evidence is booked on, each once.
     pub fn keys(&self) -> impl Iterator<Item = Key> {
         self.chains.iter().flat_map(Chain::own).copied()
+    }
+
+    /// The same, each with whether a verification stands behind it.
+    pub(crate) fn keys_by_proof(&self) -> impl Iterator<Item = (Key, bool)> {
+        let chains = self.chains.iter().map(|chain| (chain.own(), chain.is_verified()));
+        chains.flat_map(|(keys, verified)| keys.iter().map(move |key| (*key, verified)))
     }
 }
 

@@ -24,6 +24,7 @@
 pub use crate::allowance::Meter;
 pub use crate::deferral::Entry as Deferral;
 use crate::evidence::Record;
+pub use crate::feedback::book::Message;
 use crate::identity::Key;
 use crate::marks::Taken;
 pub use crate::model::learned::{Learned, OtherModel};
@@ -47,11 +48,14 @@ pub enum Book {
     Deferrals = 3,
     /// Who has complained.
     Reporters = 4,
+    /// What was heard of messages.
+    Messages = 5,
 }
 
 impl Book {
     /// Every table that is kept.
-    pub const ALL: [Self; 4] = [Self::Identities, Self::Allowances, Self::Deferrals, Self::Reporters];
+    pub const ALL: [Self; 5] =
+        [Self::Identities, Self::Allowances, Self::Deferrals, Self::Reporters, Self::Messages];
 }
 
 /// The name of a page.
@@ -84,6 +88,8 @@ pub enum Entry {
     Deferral(Key, Deferral),
     /// Complaints of one reporter.
     Reporter(Key, Complaints),
+    /// What was heard of a message.
+    Message(Key, Message),
 }
 
 impl Entry {
@@ -93,7 +99,8 @@ impl Entry {
             Self::Identity(key, _)
             | Self::Allowance(key, _)
             | Self::Deferral(key, _)
-            | Self::Reporter(key, _) => key,
+            | Self::Reporter(key, _)
+            | Self::Message(key, _) => key,
         }
     }
 
@@ -182,6 +189,10 @@ macro_rules! for_book {
                 let ($table, $entry) = (&$state.reporters.table, Entry::Reporter);
                 $does
             }
+            Book::Messages => {
+                let ($table, $entry) = (&$state.messages.table, Entry::Message);
+                $does
+            }
         }
     };
 }
@@ -235,6 +246,7 @@ impl State {
             Some(Entry::Allowance(key, meter)) => self.meters.table.put(key, meter, now),
             Some(Entry::Deferral(key, deferral)) => self.deferrals.entries.put(key, deferral, now),
             Some(Entry::Reporter(key, complaints)) => self.reporters.table.put(key, complaints, now),
+            Some(Entry::Message(key, message)) => self.messages.table.put(key, message, now),
             None => return false,
         }
         true
@@ -253,6 +265,9 @@ impl State {
             }
             Some(Entry::Reporter(key, complaints)) => {
                 merge(&self.reporters.table, key, complaints, now, Complaints::merge);
+            }
+            Some(Entry::Message(key, message)) => {
+                merge(&self.messages.table, key, message, now, Message::merge);
             }
             None => return false,
         }
@@ -321,6 +336,7 @@ impl Entry {
             Self::Allowance(key, meter) => Some(Self::Allowance(key, meter.taken_over(now)?)),
             Self::Deferral(key, deferral) => Some(Self::Deferral(key, deferral.taken_over(now)?)),
             Self::Reporter(key, complaints) => Some(Self::Reporter(key, complaints.taken_over(now))),
+            Self::Message(key, message) => Some(Self::Message(key, message.taken_over(now)?)),
         }
     }
 }

@@ -1,9 +1,10 @@
 use super::*;
 use crate::facts::Facts;
+use crate::feedback::{News, Source, Subject};
 use crate::fixtures::facts;
 use crate::outcome::Outcome;
 use crate::policy::{Mode, Policy};
-use crate::{complain, decide, learn};
+use crate::{decide, hear, learn};
 use proptest::prelude::*;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,10 +20,12 @@ fn ask(state: &State, facts: &Facts, outcome: Outcome) {
     let mut policy = Policy { mode: Mode::Enforce, ..Policy::default() };
     // Whoever looks like spam waits; the others are debited.
     policy.waits.suspicious = if outcome == Outcome::FilteredSpam { 0.0 } else { 1.0 };
-    decide(&Arc::new(policy), state, facts, NOW);
-    let appraisal = state.appraise(facts, NOW);
-    learn(state, &appraisal, outcome, NOW);
-    complain(state, &appraisal, "anna", NOW);
+    let policy = Arc::new(policy);
+    let verdict = decide(&policy, state, facts, NOW).verdict;
+    learn(state, &state.appraise(facts, NOW), outcome, NOW);
+    let subject = Subject::of_verdict(&verdict, NOW).unwrap();
+    let news = News { source: Source::Complaint, reporter: "anna", spam: true, forgeable: false };
+    hear(&policy, state, &subject, news, NOW);
 }
 
 /// A state that has had mail of some senders.
@@ -64,7 +67,7 @@ fn every_change_is_given_out_once_with_its_page() {
     let state = busy();
     let books = |pages: &[Page]| Book::ALL.map(|book| pages.iter().any(|page| page.id.book == book));
     let first: Vec<Page> = state.changes().collect();
-    assert_eq!(books(&first), [true; 4]);
+    assert_eq!(books(&first), [true; 5]);
     let given: usize = first.iter().map(|page| page.entries.len()).sum();
     assert_eq!(given, all(&state).len());
     assert_eq!(state.changes().count(), 0);

@@ -1,6 +1,6 @@
 //! Reputation, throttling and the verdict.
 //!
-//! Two doors: [`decide()`] answers whether mail may come in now, [`learn`] books what became of it. Between
+//! Two doors: [`decide()`] answers whether mail may come in now, [`hear`] books what is said of it later. Between
 //! them lies [`State`], which outlives any [`policy::Policy`]. Nothing here reads a clock, opens a file or a
 //! socket, or writes a log: the moment is an argument, and what is found is returned.
 #![forbid(unsafe_code)]
@@ -16,6 +16,7 @@ pub mod evidence;
 mod explain;
 pub mod facts;
 mod features;
+pub mod feedback;
 pub mod findings;
 #[cfg(test)]
 mod fixtures;
@@ -48,6 +49,6 @@ mod trait_values;
 pub mod verdict;
 pub mod weights;
 
-pub use decide::{Decision, complain, decide, learn, report};
+pub use decide::{Decision, decide, hear, learn, report};
 pub use explain::{Explanation, KeyExplanation};
 pub use state::{Appraisal, MemoryShare, State, Usage};

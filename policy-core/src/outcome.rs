@@ -1,6 +1,8 @@
-//! What became of mail, as weights of evidence.
+//! What became of mail, as weights of evidence. What is heard of one message from several sides goes through
+//! [`crate::feedback`]; a recording with one label for each needs no more than this.
 
 use crate::evidence::Weight;
+use crate::feedback::Source;
 
 /// What became of a message, or of a deferral.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -52,9 +54,9 @@ impl Outcome {
         match self {
             Self::Accepted { recipients, unknown } => accepted(recipients, unknown),
             Self::FilteredHam | Self::ReportedHam => good(1.0),
-            Self::FilteredSpam => convicted(1.0),
-            Self::ReportedSpam => convicted(2.0),
-            Self::Spamtrap => convicted(5.0),
+            Self::FilteredSpam => convicted(Source::Filter.default_weight()),
+            Self::ReportedSpam => convicted(Source::Person.default_weight()),
+            Self::Spamtrap => convicted(Source::Trap.default_weight()),
             Self::RetriedAsAsked => good(0.1),
             Self::RetryStorm => bad(0.5),
             Self::NeverReturned => bad(0.25),
@@ -63,7 +65,7 @@ impl Outcome {
 }
 
 /// Good evidence of a message that was let in, and so far nobody has said anything against.
-const ACCEPTED: f32 = 0.25;
+pub(crate) const ACCEPTED: f32 = 0.25;
 
 /// Bad evidence of a message that was let in: it takes back what its acceptance was worth.
 const fn convicted(bad: f32) -> Weight {

@@ -2,6 +2,7 @@
 
 use crate::answer::DeferCode;
 use crate::facts::{Client, Facts, Stage};
+use crate::feedback::Sources;
 use crate::name::{DomainName, Mailbox};
 use crate::networks::Networks;
 use crate::quota::Limits;
@@ -234,6 +235,10 @@ pub struct Policy {
     pub waits: Waits,
     /// Limits.
     pub limits: Limits,
+    /// Whether messages that are let in are marked, so that feedback finds whom they are booked on.
+    pub mark: bool,
+    /// How much feedback may say, by where it comes from.
+    pub sources: Sources,
     /// A contact or page that is added to each deferral, for people.
     pub help: Option<CompactString>,
 }
@@ -250,6 +255,8 @@ impl Default for Policy {
             spamtraps: Recipients::default(),
             waits: Waits::default(),
             limits: Limits::default(),
+            mark: true,
+            sources: Sources::default(),
             help: None,
         }
     }

@@ -254,6 +254,13 @@ fn size_words(value: usize) -> String {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TraitSet([u8; TraitSet::COUNT]);
 
+impl Default for TraitSet {
+    /// The first value of each.
+    fn default() -> Self {
+        Self([0; Self::COUNT])
+    }
+}
+
 impl fmt::Debug for TraitSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.iter().map(|value| value.to_string())).finish()
@@ -314,6 +321,18 @@ impl TraitSet {
     /// The trait of one aspect.
     pub const fn get(&self, aspect: Aspect) -> Trait {
         Trait { aspect, value: self.0[aspect as usize] }
+    }
+
+    /// The values, one for each aspect.
+    pub(crate) const fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The traits of these values; `None` unless each is one that its aspect has.
+    pub(crate) fn from_bytes(values: &[u8]) -> Option<Self> {
+        let set = Self(values.try_into().ok()?);
+        let sane = |(&value, &most): (&u8, &usize)| value == UNKNOWN || usize::from(value) < most;
+        set.0.iter().zip(Aspect::VALUES).all(sane).then_some(set)
     }
 
     /// The reverse name's class.

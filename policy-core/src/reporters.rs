@@ -1,21 +1,22 @@
-//! Reporters: how much one person's complaints may say.
+//! Reporters: how much one person, or one source, may say in a day.
 //!
-//! A complaint is only as good as whoever makes it, and one who complains of everything, or of one sender
-//! again and again, must not close a sender to all others. So a reporter's first complaint of a day about a
-//! sender counts, and at most so many of a day altogether.
+//! A word about a message is only as good as whoever says it, and one who complains of everything, or of one
+//! sender again and again, must not close a sender to all others. So there are caps, for each source: on what
+//! one reporter says of one sender, and of all, and on what all its reporters say.
 //!
-//! Bounds: the table is bounded; a reporter that it has lost may complain anew.
+//! Known limit: a word that one cap refuses has counted against the narrower ones before it.
+//!
+//! Bounds: the table is bounded; a reporter that it has lost may speak anew.
 
+use crate::feedback::{Effect, News, SourceRule};
 use crate::identity::{Key, Keyring};
 use crate::table::{Table, Worth};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// Complaints of one reporter that count in a day.
-const A_DAY: u16 = 20;
 const DAY_SECS: u32 = 86_400;
 
-/// What one reporter has complained of on one day, about one sender or about all.
+/// What one reporter has said on one day, about one sender or about all, or what all of a source have.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Complaints {
     day: u32,
@@ -44,7 +45,7 @@ impl Worth for Complaints {
     }
 }
 
-/// Who has complained today, and how often.
+/// Who has spoken today, and how often.
 pub(crate) struct Reporters {
     pub(crate) table: Table<Complaints>,
 }
@@ -55,10 +56,28 @@ impl Reporters {
         Self { table: Table::with_bytes(bytes) }
     }
 
-    /// Whether a complaint counts; it is noted.
-    pub(crate) fn hear(&self, keyring: &Keyring, reporter: &str, about: Key, now: Timestamp) -> bool {
-        let key = |about: &[u8]| keyring.internal(&[b"reporter", reporter.as_bytes(), about]);
-        self.count(key(&about.to_bytes()), now) <= 1 && self.count(key(b"all"), now) <= A_DAY
+    /// Notes a word about a sender, or says which cap it runs into. Who corrects himself has spoken of this sender
+    /// before.
+    pub(crate) fn hear(
+        &self,
+        keyring: &Keyring,
+        rule: &SourceRule,
+        news: &News<'_>,
+        about: Key,
+        corrects: bool,
+        now: Timestamp,
+    ) -> Result<(), Effect> {
+        let (source, reporter) = (news.source.name().as_bytes(), news.reporter.as_bytes());
+        let said: &[u8] = if news.spam { b"spam" } else { b"ham" };
+        let sender = about.to_bytes();
+        let within = |parts: &[&[u8]], cap: u16| cap == 0 || self.count(keyring.internal(parts), now) <= cap;
+        if !corrects && !within(&[b"reporter", source, reporter, said, &sender], rule.per_sender) {
+            return Err(Effect::CapSender);
+        }
+        if !within(&[b"reporter", source, reporter], rule.per_reporter) {
+            return Err(Effect::CapReporter);
+        }
+        within(&[b"source", source], rule.per_day).then_some(()).ok_or(Effect::CapDay)
     }
 
     /// Counts one more of this day, and returns how many they are.
@@ -94,21 +113,43 @@ impl Reporters {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::feedback::Source;
     use crate::identity::Kind;
 
+    const RULE: SourceRule = SourceRule { weight: 1.0, per_sender: 1, per_reporter: 20, per_day: 50 };
+
     #[test]
-    fn one_complaint_a_day_about_a_sender_and_some_about_all() {
+    fn one_word_a_day_about_a_sender_and_some_about_all() {
         let (reporters, ring) = (Reporters::new(1 << 16), Keyring::new([3; 16]));
-        let hear = |reporter: &str, sender: &str, day: u64| {
+        let hear = |reporter: &str, sender: &str, day: u64, corrects| {
             let at = Timestamp::from_secs((19_700 + day) * u64::from(DAY_SECS) + 1);
-            reporters.hear(&ring, reporter, ring.named(Kind::Verified, sender), at)
+            let news = News { source: Source::Complaint, reporter, spam: true, forgeable: false };
+            reporters.hear(&ring, &RULE, &news, ring.named(Kind::Verified, sender), corrects, at)
         };
-        assert!(hear("anna", "shop.example", 0) && !hear("anna", "shop.example", 0));
-        assert!(hear("bert", "shop.example", 0) && hear("anna", "shop.example", 1));
-        let heard = (0..100).filter(|n| hear("carl", &format!("d{n}.example"), 2)).count();
-        assert_eq!(heard, usize::from(A_DAY));
+        assert_eq!(hear("anna", "shop.example", 0, false), Ok(()));
+        assert_eq!(hear("anna", "shop.example", 0, false), Err(Effect::CapSender));
+        assert_eq!(hear("anna", "shop.example", 0, true), Ok(()), "who corrects himself");
+        assert_eq!(hear("bert", "shop.example", 0, false), Ok(()));
+        assert_eq!(hear("anna", "shop.example", 1, false), Ok(()), "the next day");
+        let heard = (0..100).map(|n| hear("carl", &format!("d{n}.example"), 2, false));
+        let heard: Vec<_> = heard.filter(|heard| *heard == Ok(())).collect();
+        assert_eq!(heard.len(), usize::from(RULE.per_reporter));
+        let all = (0..100).filter(|n| hear(&format!("r{n}"), "other.example", 2, false).is_ok()).count();
+        assert_eq!(all, usize::from(RULE.per_day) - heard.len());
         let before = reporters.usage().0;
         (0..reporters.segments()).for_each(|n| reporters.sweep(n, Timestamp::from_secs(19_702 * 86_400)));
         assert!(reporters.usage().0 < before);
+    }
+
+    #[test]
+    fn zero_is_no_cap() {
+        let (reporters, ring) = (Reporters::new(1 << 16), Keyring::new([3; 16]));
+        let rule = SourceRule { weight: 1.0, per_sender: 0, per_reporter: 0, per_day: 0 };
+        let news = News { source: Source::Filter, reporter: "", spam: true, forgeable: false };
+        let about = ring.named(Kind::Verified, "shop.example");
+        assert!(
+            (0..100)
+                .all(|_| reporters.hear(&ring, &rule, &news, about, false, Timestamp::from_secs(9)).is_ok())
+        );
     }
 }

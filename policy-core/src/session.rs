@@ -12,8 +12,9 @@
 //! ten minutes, twice SMTP's own time-out for a command, is closed.
 
 use crate::allowance::SessionSlot;
-use crate::engine::{Event, FilterVerdict, Refusal};
+use crate::engine::{Event, FilterVerdict, Refusal, Report};
 use crate::facts::{Facts, FrontEnd, SessionId, Stage, TransactionId};
+use crate::feedback::{MessageId, Subject};
 use crate::identity::{Identities, Key, Keyring};
 use crate::outcome::Outcome;
 use crate::policy::{Exemption, Policy};
@@ -49,6 +50,8 @@ pub(crate) struct Transaction {
     pub(crate) identities: Option<Arc<Identities>>,
     /// What the first decision rested on.
     decided: Option<Decided>,
+    /// The message's name, once anything is decided of it.
+    pub(crate) message: Option<MessageId>,
     /// Whether the message itself has been debited.
     pub(crate) message_debited: bool,
     /// Octets debited so far.
@@ -123,6 +126,16 @@ impl Decided {
         let well = matches!(standing.word, Word::High | Word::Medium);
         Self { identities: Arc::clone(identities), said: standing.log_odds, well }
     }
+}
+
+/// What a content filter has said of a message.
+#[derive(Debug)]
+pub(crate) struct Saying {
+    /// The session's policy, which says how much a filter may say.
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) subject: Subject,
+    pub(crate) spam: bool,
+    pub(crate) forgeable: bool,
 }
 
 /// What a finished transaction amounts to, if anything.
@@ -302,22 +315,24 @@ impl Session {
         }
     }
 
-    fn filtered(&mut self, filter: Option<&FilterVerdict>) -> Settled {
-        let filter = filter?;
+    /// What a content filter has said of the message, heard once.
+    fn filtered(&mut self, filter: Option<&FilterVerdict>, now: Timestamp) -> Option<Saying> {
+        let &FilterVerdict { spam, forgeable, .. } = filter?;
         if std::mem::replace(&mut self.transaction.filtered, true) {
             return None;
         }
-        if !filter.spam && self.transaction.is_for_exempt_recipients() {
+        if !spam && self.transaction.is_for_exempt_recipients() {
             return None;
         }
-        let outcome = if filter.spam { Outcome::FilteredSpam } else { Outcome::FilteredHam };
-        let identities = self.transaction.identities.clone()?;
-        // What anybody can write is booked on those who may have written it, and teaches the model nothing.
-        Some(if filter.forgeable {
-            Account { identities: identities.without_verified().into(), decided: None, outcome }
-        } else {
-            Account { identities, decided: self.transaction.decided.clone(), outcome }
-        })
+        let (policy, subject) = (Arc::clone(&self.policy), self.subject(now)?);
+        Some(Saying { policy, subject, spam, forgeable })
+    }
+
+    /// The message of the transaction, for feedback; `None` while nothing is decided of it.
+    pub(crate) fn subject(&self, now: Timestamp) -> Option<Subject> {
+        let Transaction { identities, decided, message, .. } = &self.transaction;
+        let (message, identities) = ((*message)?, identities.clone()?);
+        Some(Subject { message, let_in: now, identities, decided: decided.clone() })
     }
 }
 
@@ -386,12 +401,12 @@ impl Sessions {
     pub(crate) fn report(
         &self,
         keyring: &Keyring,
-        id: &SessionId,
-        front_end: FrontEnd,
-        event: &Event,
+        report: &Report,
         now: Timestamp,
         mut learn: impl FnMut(Settled),
+        hear: impl FnOnce(Saying),
     ) {
+        let &Report { session: ref id, front_end, ref event } = report;
         let key = Self::key(keyring, id);
         if matches!(event, Event::SessionClosed) {
             return self.close(&key, front_end, learn);
@@ -413,7 +428,9 @@ impl Sessions {
                 Event::MessageReceived { transaction, recipients, filter, .. } => {
                     if session.transaction.is(front_end, *transaction) {
                         learn(session.transaction.settle(true, *recipients));
-                        learn(session.filtered(filter.as_ref()));
+                        if let Some(saying) = session.filtered(filter.as_ref(), now) {
+                            hear(saying);
+                        }
                     }
                 }
             }

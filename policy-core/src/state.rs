@@ -5,14 +5,16 @@ use crate::answer::DecisionId;
 use crate::audit::Audit;
 use crate::deferral::Deferrals;
 use crate::facts::Facts;
-use crate::identity::{Identities, Keyring};
+use crate::feedback::book::{Heard, Messages};
+use crate::feedback::{MessageId, News};
+use crate::identity::{Identities, Key, Keyring};
 use crate::ledger::Ledger;
 use crate::model::ModelHealth;
 use crate::outcome::Outcome;
 use crate::overrides::Overrides;
 use crate::pools::Pools;
 use crate::reporters::Reporters;
-use crate::session::{Account, Decided, Sessions};
+use crate::session::{Account, Decided, Saying, Sessions, Settled};
 use crate::standing::Standing;
 use crate::time::Timestamp;
 use crate::weights::Start;
@@ -22,7 +24,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// How a memory cap is shared out, in percent.
-const LEDGER_PERCENT: usize = 68;
+const LEDGER_PERCENT: usize = 64;
+const MESSAGES_PERCENT: usize = 4;
 const REPORTERS_PERCENT: usize = 1;
 const POOLS_PERCENT: usize = 1;
 const METERS_PERCENT: usize = 10;
@@ -46,7 +49,7 @@ pub struct MemoryShare {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
     /// The tables.
-    pub tables: [MemoryShare; 6],
+    pub tables: [MemoryShare; 7],
 }
 
 impl Usage {
@@ -73,12 +76,14 @@ pub struct State {
     pub(crate) deferrals: Deferrals,
     pub(crate) sessions: Sessions,
     pub(crate) reporters: Reporters,
+    pub(crate) messages: Messages,
     pub(crate) pools: Pools,
     pub(crate) overrides: Overrides,
     pub(crate) audit: Audit,
     /// How long anything is kept without news, in seconds.
     retention: AtomicU64,
     decisions: AtomicU64,
+    messages_met: AtomicU64,
     swept: AtomicUsize,
 }
 
@@ -99,11 +104,13 @@ impl State {
         let mut meters = Meters::new(share(METERS_PERCENT));
         let mut deferrals = Deferrals::new(share(DEFERRALS_PERCENT));
         let mut reporters = Reporters::new(share(REPORTERS_PERCENT));
+        let mut messages = Messages::new(share(MESSAGES_PERCENT));
         let layout = |table: &[u8]| keyring.digest(&[b"layout", table]);
         ledger.records.seed(layout(b"identities"));
         meters.table.seed(layout(b"allowances"));
         deferrals.entries.seed(layout(b"deferrals"));
         reporters.table.seed(layout(b"reporters"));
+        messages.table.seed(layout(b"messages"));
         Self {
             keyring,
             ledger,
@@ -111,11 +118,13 @@ impl State {
             deferrals,
             sessions: Sessions::new(share(SESSIONS_PERCENT)),
             reporters,
+            messages,
             pools: Pools::new(share(POOLS_PERCENT)),
             overrides: Overrides::default(),
             audit: Audit::default(),
             retention: AtomicU64::new(u64::MAX),
             decisions: AtomicU64::new(first),
+            messages_met: AtomicU64::new(first),
             swept: AtomicUsize::new(0),
         }
     }
@@ -123,6 +132,14 @@ impl State {
     /// What the model's weights have come to, as a start for another.
     pub fn model_start(&self) -> Start {
         self.ledger.model.to_start()
+    }
+
+    /// A key for a purpose of its own, made of the state's secret, which cannot be told from it.
+    pub fn subkey(&self, purpose: &[u8]) -> [u8; 32] {
+        let mut key = [0; 32];
+        let parts = key.chunks_exact_mut(16).zip(0..);
+        parts.for_each(|(half, part)| half.copy_from_slice(&self.keyring.derive(purpose, part)));
+        key
     }
 
     /// How the model fares against the weights that it began with.
@@ -148,9 +165,29 @@ impl State {
         Appraisal { identities, standing }
     }
 
-    /// Books what a transaction amounts to, and teaches the model whether it was right.
-    pub(crate) fn settle(&self, account: Option<Account>, at: Timestamp) {
-        let Some(Account { identities, decided, outcome }) = account else { return };
+    /// The number of a message that is met for the first time.
+    pub(crate) fn new_message(&self, now: Timestamp) -> MessageId {
+        let number = self.messages_met.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        MessageId(self.keyring.digest(&[b"message met", &number, &now.as_millis().to_be_bytes()]))
+    }
+
+    /// Books what a transaction amounts to.
+    pub(crate) fn settle(&self, settled: Settled, at: Timestamp) {
+        if let Some(account) = settled {
+            self.book(account, at);
+        }
+    }
+
+    /// Takes in what a filter has said of a message.
+    pub(crate) fn hear_saying(&self, saying: Saying, at: Timestamp) {
+        let Saying { policy, subject, spam, forgeable } = saying;
+        let news = News { source: crate::feedback::Source::Filter, reporter: "", spam, forgeable };
+        self.hear(&policy.sources, &subject, news, at);
+    }
+
+    /// Books an outcome, and teaches the model whether it was right.
+    fn book(&self, account: Account, at: Timestamp) {
+        let Account { identities, decided, outcome } = account;
         let thought_well = decided.as_ref().is_some_and(|decided| decided.well);
         if let (Some(spam), Some(Decided { identities, said, .. })) = (outcome.label(), decided) {
             self.ledger.teach(&identities, said, spam, at);
@@ -164,7 +201,13 @@ impl State {
     pub(crate) fn learn(&self, appraisal: &Appraisal, outcome: Outcome, at: Timestamp) {
         let identities = Arc::clone(&appraisal.identities);
         let decided = Some(Decided::of(&identities, &appraisal.standing));
-        self.settle(Some(Account { identities, decided, outcome }), at);
+        self.book(Account { identities, decided, outcome }, at);
+    }
+
+    /// What was heard about messages of these senders, by address, reverse name's or verified domain, from each
+    /// source. Looks through all messages that something was heard of.
+    pub fn heard_of(&self, keys: &[Key]) -> Vec<Heard> {
+        self.messages.heard_of(keys)
     }
 
     /// From now on nothing is kept for longer than this without news, whatever it weighs.
@@ -183,6 +226,7 @@ impl State {
             + self.deferrals.segments()
             + self.sessions.segments()
             + self.reporters.segments()
+            + self.messages.segments()
             + self.pools.segments()
     }
 
@@ -215,7 +259,10 @@ impl State {
             let segment = segment - sessions - meters - deferrals - self.ledger.segments();
             match segment.checked_sub(self.reporters.segments()) {
                 None => self.reporters.sweep(segment, now),
-                Some(segment) => self.pools.sweep(segment, now),
+                Some(segment) => match segment.checked_sub(self.messages.segments()) {
+                    None => self.messages.sweep(segment, self.retention(), now),
+                    Some(segment) => self.pools.sweep(segment, now),
+                },
             }
         }
     }
@@ -230,6 +277,7 @@ impl State {
                 share("deferrals", self.deferrals.usage()),
                 share("sessions", self.sessions.usage()),
                 share("reporters", self.reporters.usage()),
+                share("messages", self.messages.usage()),
                 share("pools", self.pools.usage()),
             ],
         }

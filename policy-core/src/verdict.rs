@@ -3,6 +3,7 @@
 use crate::allowance::{Dimension, Refusal};
 use crate::answer::{DecisionId, DeferCode, Reply, ReplyText};
 use crate::facts::Client;
+use crate::feedback::MessageId;
 use crate::identity::Identities;
 use crate::policy::{CodeChoice, Exemption, Mode, Policy};
 use crate::standing::{Standing, Word};
@@ -165,6 +166,8 @@ pub struct Verdict {
     pub standing: Option<Standing>,
     /// Whose standing it was; what becomes of the message is booked on them.
     pub identities: Option<Arc<Identities>>,
+    /// The message that it is about, for feedback; zero when nobody looked at it.
+    pub message: MessageId,
 }
 
 impl Verdict {
@@ -179,6 +182,7 @@ impl Verdict {
             retry_after: None,
             standing: None,
             identities: None,
+            message: MessageId::default(),
         }
     }
 

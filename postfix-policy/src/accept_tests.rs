@@ -11,7 +11,7 @@ struct AcceptAll;
 
 impl Engine for AcceptAll {
     async fn decide(&self, _: Facts) -> Answer {
-        Answer { id: DecisionId::new(1), reply: Reply::Accept }
+        Answer { id: DecisionId::new(1), reply: Reply::Accept, mark: None }
     }
 
     fn report(&self, _: Report) {}

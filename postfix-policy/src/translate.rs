@@ -109,6 +109,7 @@ fn message(request: &Request<'_>) -> Message {
         verified: Vec::new(),
         signed: None,
         queue_id: text(request, Attribute::QueueId),
+        anchor: None,
         raw: None,
     }
 }

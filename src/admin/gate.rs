@@ -1,7 +1,8 @@
 //! Who may ask, and who may change something.
 //!
 //! Anybody who can connect may read: loopback is this host's users, the socket has a mode. A change needs the token, or
-//! a unix socket with root or the daemon's own user at its other end. From another host everything needs the token.
+//! a unix socket with root or the daemon's own user at its other end; for feedback alone, also one
+//! of the users that `[feedback] users` names. From another host everything needs the token.
 //!
 //! A web page cannot get in through the operator's browser. `Host` has to be a name of loopback, an address, or
 //! configured, so that a name that is pointed at loopback is of no use; a change needs a header that a browser sends
@@ -21,6 +22,9 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+/// The one path for which some users need no token.
+pub(super) const FEEDBACK: &str = "/v1/feedback";
+
 /// Who may do what.
 #[derive(Debug)]
 pub(super) struct Guard {
@@ -28,6 +32,8 @@ pub(super) struct Guard {
     hosts: Vec<DomainName>,
     /// The daemon's own user.
     user: u32,
+    /// Users that may say what they think of mail, and change nothing else.
+    feedback_users: Vec<u32>,
 }
 
 /// Who changes something, for the audit trail: `unix:uid=0,pid=4711`, or `token:127.0.0.1`.
@@ -55,11 +61,11 @@ impl<S: Sync> FromRequestParts<S> for Author {
 }
 
 impl Guard {
-    pub(super) fn new(token: Option<Token>, hosts: Vec<DomainName>) -> Self {
-        Self { token, hosts, user: nix::unistd::geteuid().as_raw() }
+    pub(super) fn new(token: Option<Token>, hosts: Vec<DomainName>, feedback_users: Vec<u32>) -> Self {
+        Self { token, hosts, user: nix::unistd::geteuid().as_raw(), feedback_users }
     }
 
-    fn author(&self, peer: &Peer, headers: &HeaderMap) -> Result<Author, Failure> {
+    fn author(&self, peer: &Peer, path: &str, headers: &HeaderMap) -> Result<Author, Failure> {
         if let Some(shown) = headers.get(header::AUTHORIZATION) {
             let shown = shown
                 .as_bytes()
@@ -74,6 +80,9 @@ impl Guard {
         }
         match peer {
             Peer::Unix { uid: Some(uid), .. } if *uid == 0 || *uid == self.user => {
+                Ok(Author(peer.to_string()))
+            }
+            Peer::Unix { uid: Some(uid), .. } if path == FEEDBACK && self.feedback_users.contains(uid) => {
                 Ok(Author(peer.to_string()))
             }
             _ if self.token.is_none() => Err(Failure::new(
@@ -120,7 +129,7 @@ pub(super) async fn pass(
     next: Next,
 ) -> Result<Response, Failure> {
     guard.check_host(&request)?;
-    let author = guard.author(&peer, request.headers());
+    let author = guard.author(&peer, request.uri().path(), request.headers());
     if !request.method().is_safe() || !peer.is_here() || request.headers().contains_key(header::AUTHORIZATION)
     {
         author.clone()?;
@@ -134,7 +143,8 @@ mod tests {
     use super::*;
 
     fn guard() -> Guard {
-        Guard { token: None, hosts: vec![DomainName::new("mail.example").unwrap()], user: 1000 }
+        let hosts = vec![DomainName::new("mail.example").unwrap()];
+        Guard { token: None, hosts, user: 1000, feedback_users: vec![2000] }
     }
 
     #[test]
@@ -165,18 +175,26 @@ mod tests {
     }
 
     #[test]
+    fn some_users_may_say_what_they_think_and_change_nothing_else() {
+        let guard = guard();
+        let may = |uid, path| guard.author(&Peer::Unix { pid: None, uid }, path, &HeaderMap::new()).is_ok();
+        assert!(may(Some(2000), FEEDBACK) && !may(Some(2000), "/v1/forget"));
+        assert!(!may(Some(2001), FEEDBACK) && !may(None, FEEDBACK));
+    }
+
+    #[test]
     fn root_and_the_daemon_itself_need_no_token_on_a_socket() {
         let guard = guard();
-        let author = |uid| guard.author(&Peer::Unix { pid: Some(7), uid }, &HeaderMap::new());
+        let author = |uid| guard.author(&Peer::Unix { pid: Some(7), uid }, "/v1/forget", &HeaderMap::new());
         assert_eq!(author(Some(0)).unwrap().to_string(), "unix:uid=0,pid=7");
         assert!(author(Some(1000)).is_ok());
         assert!(author(Some(1001)).is_err() && author(None).is_err());
         let tcp = Peer::Tcp("127.0.0.1:1".parse().unwrap());
-        assert!(guard.author(&tcp, &HeaderMap::new()).is_err());
+        assert!(guard.author(&tcp, "/", &HeaderMap::new()).is_err());
         let mut headers = HeaderMap::new();
         headers.insert(header::AUTHORIZATION, "Bearer anything".parse().unwrap());
         assert!(
-            guard.author(&Peer::Unix { pid: None, uid: Some(0) }, &headers).is_err(),
+            guard.author(&Peer::Unix { pid: None, uid: Some(0) }, "/", &headers).is_err(),
             "a wrong token is no token"
         );
     }

@@ -82,7 +82,7 @@ impl Admin {
                 .ok(),
             _ => None,
         };
-        let guard = Arc::new(Guard::new(token, service.hosts.clone()));
+        let guard = Arc::new(Guard::new(token, service.hosts.clone(), service.feedback_users.clone()));
         Self { bound, guard, connections: service.connections }
     }
 

@@ -8,8 +8,12 @@ use std::process::ExitCode;
 
 /// A wrong command line (of sysexits.h, as all of these).
 pub(super) const EX_USAGE: u8 = 64;
+/// What is on standard input is of no use.
+pub(super) const EX_DATAERR: u8 = 65;
 /// The daemon is not there.
 pub(super) const EX_UNAVAILABLE: u8 = 69;
+/// The same, for who comes again by himself.
+pub(super) const EX_TEMPFAIL: u8 = 75;
 /// Not allowed.
 pub(super) const EX_NOPERM: u8 = 77;
 /// A bad configuration. A supervisor need not try again.
@@ -17,7 +21,7 @@ pub(super) const EX_CONFIG: u8 = 78;
 
 pub(super) const STATUSES: &str = "\
 Exit status: 0 when all went well, 1 when something failed at run time or nothing is known of what was asked, 64 for \
-a wrong command line, 69 when the daemon is not there, 77 without permission, 78 for a configuration that cannot be \
+a wrong command line, 65 for a message that is of no use, 69 when the daemon is not there (75 of learn and feedback, so that a mail server comes again), 77 without permission, 78 for a configuration that cannot be \
 used.";
 
 pub(super) fn print(text: &str) -> ExitCode {

@@ -29,6 +29,8 @@ pub struct AdminService {
     pub hosts: Vec<DomainName>,
     /// Connections at a time, on each socket.
     pub connections: usize,
+    /// Users who may say what they think of mail, by number; `[feedback]` names them.
+    pub feedback_users: Vec<u32>,
 }
 
 impl Default for AdminService {
@@ -40,6 +42,7 @@ impl Default for AdminService {
             token: TokenFile::default(),
             hosts: Vec::new(),
             connections: CONNECTIONS,
+            feedback_users: Vec::new(),
         }
     }
 }

@@ -11,6 +11,7 @@
 
 mod admin;
 mod diagnostic;
+mod feedback;
 mod filter;
 mod lookups;
 mod reader;

@@ -3,8 +3,8 @@
 use super::reader::{Fault, Section, Value};
 use super::values::{self, ListedClient};
 use super::{
-    Config, Group, LogOptions, MilterService, PolicyService, SocketAccess, admin, filter, lookups, state,
-    units,
+    Config, Group, LogOptions, MilterService, PolicyService, SocketAccess, admin, feedback, filter, lookups,
+    state, units,
 };
 use crate::address::Address;
 use crate::log::Format;
@@ -64,6 +64,7 @@ pub(super) fn document(mut top: Section<'_>) -> Config {
         Arc::make_mut(&mut config.milter.options).message_max = 0;
     }
     filter::section(top.section("filter"), Arc::make_mut(&mut config.milter.options));
+    feedback::section(top.section("feedback"), &mut policy, &mut config.admin);
     log(top.section("log"), &mut config.log);
     shutdown(top.section("shutdown"), &mut config.grace);
     top.finish();

@@ -228,7 +228,7 @@ mod tests {
             _ => Reply::Accept,
         };
         let at = Timestamp::from_secs(0);
-        Record { at, facts: Arc::new(facts), verdict: Arc::new(verdict), reply, mode }
+        Record { at, facts: Arc::new(facts), verdict: Arc::new(verdict), reply, mode, subject: None }
     }
 
     #[test]

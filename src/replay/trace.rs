@@ -81,6 +81,7 @@ impl Row {
                 verified: self.verified.clone(),
                 signed: self.signed.clone(),
                 queue_id: None,
+                anchor: None,
                 raw: None,
             },
             findings: Findings::default(),

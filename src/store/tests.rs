@@ -218,6 +218,25 @@ async fn a_lost_head_costs_nothing() {
 }
 
 #[tokio::test]
+async fn a_state_of_version_1_is_read_and_becomes_one_of_this() {
+    let (dir, thoughts) = written(10).await;
+    let head = dir.path().join("head");
+    let this = std::fs::read_to_string(&head).unwrap();
+    std::fs::write(&head, this.replacen(&format!(" {VERSION} "), " 1 ", 1)).unwrap();
+    let lines = exported(dir.path());
+    let (state, store) = open_at(dir.path(), MEMORY, NOW);
+    assert_thought(&state, &thoughts);
+    store.close().await;
+    assert_eq!(std::fs::read_to_string(&head).unwrap(), this);
+    let lines = lines.replacen(&format!("\"tempfail-state\":{VERSION}"), "\"tempfail-state\":1", 1);
+    let other = tempfile::tempdir().unwrap();
+    import(other.path(), MEMORY, &mut lines.as_bytes(), Import::Replace, NOW).unwrap();
+    let (state, store) = open_at(other.path(), MEMORY, NOW);
+    assert_thought(&state, &thoughts);
+    store.close().await;
+}
+
+#[tokio::test]
 async fn another_version_is_set_aside_whole() {
     let (dir, thoughts) = written(10).await;
     let head = std::fs::read_to_string(dir.path().join("head")).unwrap();

@@ -4,12 +4,14 @@ mod content_filter;
 mod crowd;
 mod documents;
 mod exemptions;
+mod feedback;
 mod first_contact;
 mod full_disk;
 mod gateways;
 mod greylisters;
 mod learning;
 mod lookups;
+mod marks;
 mod milter_stages;
 mod one_ledger;
 mod outage;
@@ -36,9 +38,11 @@ fn main() -> ExitCode {
         first_contact::tests,
         warm_up::tests,
         exemptions::tests,
+        feedback::tests,
         gateways::tests,
         learning::tests,
         lookups::tests,
+        marks::tests,
         one_ledger::tests,
         milter_stages::tests,
         sendmail_stages::tests,

@@ -17,7 +17,7 @@ async fn everything_offered() {
         | ProtoOpts::NOREPLY_HEADER
         | ProtoOpts::LEADING_SPACE;
     assert_eq!(connection.negotiated_opts(), expected);
-    assert_eq!(connection.negotiated_actions(), Actions::empty());
+    assert_eq!(connection.negotiated_actions(), Actions::ADD_HEADER);
     assert_eq!(connection.requested_macros().len(), 7);
     for stage in [MacroStage::Helo, MacroStage::Mail] {
         let macros = connection.requested_macros()[&stage].to_str().unwrap();

@@ -2,6 +2,7 @@
 //!
 //! Whatever is no GET needs an [`Author`](super::gate::Author); the gate sees to it before a route is reached.
 
+mod feedback;
 mod metrics;
 mod moving;
 pub(crate) mod overrides;
@@ -10,6 +11,7 @@ pub(crate) mod status;
 use super::Desk;
 use super::gate::{self, Guard};
 use super::reply::Failure;
+use crate::feedback::LONGEST_REQUEST;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{Method, StatusCode, Uri};
@@ -27,7 +29,9 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
 /// Every route.
 pub(super) fn all(desk: Arc<Desk>, guard: Arc<Guard>) -> Router {
+    let feedback = post(feedback::feedback).layer(DefaultBodyLimit::max(LONGEST_REQUEST));
     let quick = Router::new()
+        .route(gate::FEEDBACK, feedback)
         .route("/v1/status", get(status::status))
         .route("/v1/overrides", get(overrides::list).post(overrides::overrule))
         .route("/v1/overrides/lift", post(overrides::lift))

@@ -19,13 +19,14 @@ use outcome::Fate;
 use policy_core::answer::Reply;
 use policy_core::engine::{Event, Report};
 use policy_core::facts::{Envelope, Facts, FrontEnd, Message, SessionId, Stage, TransactionId};
+use policy_core::feedback::{MessageId, News, Source, Subject};
 use policy_core::findings::Findings;
 use policy_core::name::Mailbox;
 use policy_core::outcome::Outcome;
 use policy_core::policy::{Mode, Policy};
 use policy_core::time::Timestamp;
 use policy_core::weights::Start;
-use policy_core::{Appraisal, Decision, State, complain, decide, learn, report};
+use policy_core::{Appraisal, Decision, State, decide, hear, learn, report};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use std::cmp::Ordering;
@@ -84,7 +85,7 @@ enum What {
     Retry(Box<Flight>),
     Learn(Appraisal, Outcome),
     /// A complaint of the one reporter that there is.
-    Complain(Appraisal),
+    Complain(Subject),
     Sweep,
 }
 
@@ -192,8 +193,10 @@ impl World {
             }
             What::Retry(flight) => self.attempt(*flight),
             What::Learn(appraisal, outcome) => learn(&self.state, &appraisal, outcome, self.now),
-            What::Complain(appraisal) => {
-                complain(&self.state, &appraisal, "reporter@recipient.example", self.now);
+            What::Complain(subject) => {
+                let reporter = "reporter@recipient.example";
+                let news = News { source: Source::Complaint, reporter, spam: true, forgeable: false };
+                hear(&self.policy, &self.state, &subject, news, self.now);
             }
             What::Sweep => {
                 self.state.sweep(self.state.segments(), self.now);
@@ -264,9 +267,13 @@ impl World {
         let filter = self.filter;
         let called_spam = self.rng.random_bool(if mail.spam { filter.catches } else { filter.miscalls });
         let outcome = if called_spam { Outcome::FilteredSpam } else { Outcome::FilteredHam };
-        for _ in 0..mail.complaints {
-            let complaint = What::Complain(appraisal.clone());
-            self.push(self.now.after(HOUR), complaint);
+        // Each is about another message: the book would take twenty about one for one.
+        let complaints = std::iter::repeat_n(decision.subject.as_ref(), mail.complaints as usize).flatten();
+        for (n, subject) in complaints.enumerate() {
+            let message = MessageId(subject.message.0.wrapping_add(n as u64));
+            let mut subject = subject.clone();
+            subject.message = message;
+            self.push(self.now.after(HOUR), What::Complain(subject));
         }
         self.push(self.now.after(filter.delay), What::Learn(appraisal, outcome));
     }

@@ -1,5 +1,6 @@
 //! The admin interface of the real daemon, over both sockets, asked by the real program and by hand.
 
+mod feedback;
 mod hostile;
 mod status;
 

@@ -3,6 +3,7 @@
 //! - [`Postfix`] and [`Sendmail`] start a private server on loopback, under a fresh directory, from
 //!   configuration lines taken as an operator would paste them. Nothing of the system's own mail
 //!   set-up is read or touched, and nothing is left behind, however the test ends.
+//! - [`Dovecot`] keeps mailboxes, [`Rspamd`] and [`SpamAssassin`] scan content, as private.
 //! - [`Rbldnsd`] is a DNS server for lists, as private.
 //! - [`Greylisting`] is a postgrey or sqlgrey, as private, for who comes from there.
 //! - [`MaxMind`] writes files of network operators and countries.
@@ -17,6 +18,7 @@
 
 mod command;
 mod diagnostics;
+mod dovecot;
 mod error;
 mod greylister;
 mod instance;
@@ -26,10 +28,13 @@ mod need;
 mod ports;
 mod postfix;
 mod rbldnsd;
+mod rspamd;
 mod sendmail;
 pub mod smtp;
+mod spamassassin;
 mod suite;
 
+pub use dovecot::{Dovecot, Imap};
 pub use error::Error;
 pub use greylister::{Greylister, Greylisting};
 pub use log::Log;
@@ -37,5 +42,7 @@ pub use maxmind::{MaxMind, Value};
 pub use need::{Need, traces};
 pub use postfix::{Postfix, PostfixBuilder};
 pub use rbldnsd::Rbldnsd;
+pub use rspamd::Rspamd;
 pub use sendmail::{Sendmail, SendmailBuilder};
+pub use spamassassin::SpamAssassin;
 pub use suite::{Suite, TestResult};

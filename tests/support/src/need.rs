@@ -1,6 +1,6 @@
 //! What a test needs of the machine, and what to say where it is missing.
 
-use crate::{greylister, ports, postfix, rbldnsd, sendmail};
+use crate::{dovecot, greylister, ports, postfix, rbldnsd, rspamd, sendmail, spamassassin};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
@@ -18,6 +18,12 @@ pub enum Need {
     Greylisters,
     /// Root that may mount a file system of a few megabytes.
     Mounting,
+    /// Dovecot with its Sieve, and root to start it.
+    Dovecot,
+    /// rspamd, and root to start it.
+    Rspamd,
+    /// SpamAssassin with spamass-milter, and root to start it.
+    SpamAssassin,
     /// The address ::1 on the loopback interface.
     Ipv6Loopback,
     /// A directory with recordings of real mail, named by `TEMPFAIL_TRACES`. They are not part of the
@@ -39,6 +45,12 @@ impl Need {
             Self::Mounting => not_root("a file system").or_else(|| {
                 (!may_mount()).then(|| "this machine lets nobody mount a file system".to_owned())
             }),
+            Self::Dovecot => not_root("Dovecot").or_else(|| unless_found("Dovecot", dovecot::is_installed())),
+            Self::Rspamd => not_root("rspamd").or_else(|| unless_found("rspamd", rspamd::is_installed())),
+            Self::SpamAssassin => {
+                let there = || unless_found("SpamAssassin", spamassassin::is_installed());
+                not_root("SpamAssassin").or_else(there)
+            }
             Self::Ipv6Loopback => {
                 (!ports::has_ipv6_loopback()).then(|| "this machine has no address ::1".to_owned())
             }

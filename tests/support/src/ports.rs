@@ -7,12 +7,16 @@
 use crate::Error;
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
-use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::time::{interval, timeout};
 
 const FIRST: u16 = 20_000;
 const COUNT: u16 = 12_000;
 const ATTEMPTS: u16 = 1000;
+const PATIENCE: Duration = Duration::from_secs(30);
 
 static HANDED_OUT: LazyLock<Mutex<HashSet<u16>>> = LazyLock::new(Mutex::default);
 
@@ -27,6 +31,18 @@ pub(crate) fn free_port() -> Result<u16, Error> {
 /// Whether this machine can listen on ::1.
 pub(crate) fn has_ipv6_loopback() -> bool {
     TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok()
+}
+
+/// Waits until somebody listens there.
+pub(crate) async fn listening(address: SocketAddr) -> Result<(), Error> {
+    let mut ticks = interval(Duration::from_millis(20));
+    let there = async {
+        while TcpStream::connect(address).await.is_err() {
+            ticks.tick().await;
+        }
+    };
+    let what = format!("a server at {address}");
+    timeout(PATIENCE, there).await.map_err(|_| Error::Deadline { what, within: PATIENCE, log: String::new() })
 }
 
 fn random_port() -> u16 {

@@ -61,7 +61,7 @@ impl Engine for Recorder {
     async fn decide(&self, facts: Facts) -> Answer {
         self.write(|state| format!("asked {}", state.facts(&facts)));
         let reply = self.state.lock().unwrap().script.pop_front().unwrap_or(Reply::Accept);
-        Answer { id: DecisionId::new(1), reply }
+        Answer { id: DecisionId::new(1), reply, mark: None }
     }
 
     fn report(&self, report: Report) {

@@ -65,7 +65,7 @@ impl Engine for Recorder {
     async fn decide(&self, facts: Facts) -> Answer {
         self.asked.send(facts).unwrap();
         self.permits.acquire().await.unwrap().forget();
-        Answer { id: DecisionId::new(1), reply: self.reply.clone() }
+        Answer { id: DecisionId::new(1), reply: self.reply.clone(), mark: None }
     }
 
     fn report(&self, report: Report) {

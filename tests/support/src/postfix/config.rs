@@ -94,6 +94,9 @@ showq      unix       n - n -     - showq
 error      unix       - - n -     - error
 retry      unix       - - n -     - error
 discard    unix       - - n -     - discard
+lmtp       unix       - - n -     - lmtp
+local      unix       - n n -     - local
+virtual    unix       - n n -     - virtual
 anvil      unix       - - n -     1 anvil
 tlsmgr     unix       - - n 1000? 1 tlsmgr
 postlog    unix-dgram n - n -     1 postlogd

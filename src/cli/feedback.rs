@@ -1,0 +1,147 @@
+//! `tempfail learn` and `tempfail feedback`: a message or a report on standard input, for the running daemon.
+//!
+//! Made to be run by a mail server or an IMAP server, with the statuses that those understand: 75 has Postfix keep
+//! a report and try again, 65 has it come back to who sent it.
+
+use super::output::{EX_DATAERR, EX_TEMPFAIL, complain, show};
+use super::remote::Daemon;
+use crate::admin::client::ClientError;
+use crate::feedback::{About, LONGEST_MESSAGE, LONGEST_REPORT, Label, Request, Told};
+use clap::Args;
+use hyper::StatusCode;
+use policy_core::feedback::Source;
+use std::fmt;
+use std::io::{self, Read};
+use std::process::ExitCode;
+
+#[derive(Debug, Args)]
+pub(super) struct LearnArgs {
+    /// The message is spam.
+    #[arg(long, required_unless_present = "ham", conflicts_with = "ham")]
+    spam: bool,
+    /// The message is good.
+    #[arg(long)]
+    ham: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FeedbackArgs {
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Args)]
+struct Common {
+    /// Who says so. What one reporter says in a day is bounded. Without it, the user that this runs as; of a report,
+    /// who sent it.
+    #[arg(long, value_name = "NAME")]
+    reporter: Option<String>,
+    #[command(flatten)]
+    daemon: Daemon,
+    /// One JSON object, for programs.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Learns of the message on standard input.
+pub(super) fn learn(args: &LearnArgs) -> ExitCode {
+    let label = if args.spam { Label::Spam } else { Label::Ham };
+    let reporter = args.common.reporter.clone().or_else(user);
+    let request = |text| Request {
+        source: Source::Person,
+        reporter,
+        verdict: Some(label),
+        about: About::Message(text),
+    };
+    say(&args.common, LONGEST_MESSAGE, request)
+}
+
+/// Takes in the report on standard input.
+pub(super) fn feedback(args: &FeedbackArgs) -> ExitCode {
+    let reporter = args.common.reporter.clone();
+    let request =
+        |text| Request { source: Source::Complaint, reporter, verdict: None, about: About::Report(text) };
+    say(&args.common, LONGEST_REPORT, request)
+}
+
+fn say(args: &Common, most: usize, request: impl FnOnce(String) -> Request) -> ExitCode {
+    let text = match read(io::stdin().lock(), most) {
+        Ok(text) if !text.trim().is_empty() => text,
+        Ok(_) => {
+            complain(&"nothing on standard input; a message belongs there");
+            return ExitCode::from(EX_DATAERR);
+        }
+        Err(error) => {
+            complain(&format!("standard input cannot be read: {error}"));
+            return ExitCode::from(EX_TEMPFAIL);
+        }
+    };
+    let request = request(text);
+    args.daemon.talk(async |client| match client.post::<Told>("/v1/feedback", request).await {
+        Ok(told) => Ok(show(&told, args.json)),
+        Err(error) => match status(&error) {
+            Some(status) => {
+                complain(&error);
+                Ok(ExitCode::from(status))
+            }
+            None => Err(error),
+        },
+    })
+}
+
+/// The text, up to a bound. The rest is read and thrown away: who writes it must not find the pipe broken.
+fn read(mut input: impl Read, most: usize) -> io::Result<String> {
+    let mut octets = Vec::new();
+    input.by_ref().take(most as u64).read_to_end(&mut octets)?;
+    io::copy(&mut input, &mut io::sink())?;
+    Ok(String::from_utf8_lossy(&octets).into_owned())
+}
+
+/// The status of what a mail server can do something about.
+fn status(error: &ClientError) -> Option<u8> {
+    match error {
+        ClientError::Unreachable(_) | ClientError::Broken(_) => Some(EX_TEMPFAIL),
+        ClientError::Refused { status, .. } => match *status {
+            StatusCode::NOT_FOUND | StatusCode::UNPROCESSABLE_ENTITY | StatusCode::PAYLOAD_TOO_LARGE => {
+                Some(EX_DATAERR)
+            }
+            status if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT => Some(EX_TEMPFAIL),
+            _ => None,
+        },
+        ClientError::Forbidden(_) | ClientError::NoToken { .. } => None,
+    }
+}
+
+fn user() -> Option<String> {
+    nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten().map(|user| user.name)
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verdict = match self.verdict {
+            Label::Spam => "spam",
+            Label::Ham => "ham",
+        };
+        write!(f, "{verdict}: {}", self.effect.words())?;
+        match (&self.client, &self.id) {
+            (Some(client), Some(id)) => writeln!(f, " (from {client}, decision {id})"),
+            (Some(client), None) => writeln!(f, " (from {client})"),
+            (None, Some(id)) => writeln!(f, " (decision {id})"),
+            (None, None) => writeln!(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_long_is_cut_and_read_to_its_end() {
+        let mut input: &[u8] = b"From: a\n\nx\xff and more";
+        assert_eq!(read(&mut input, 11).unwrap(), "From: a\n\nx\u{fffd}");
+        assert!(input.is_empty());
+    }
+}

@@ -1,0 +1,58 @@
+//! A message's header, as far as feedback needs it: marks, what they are tied to, Received and Return-Path.
+//!
+//! It is parsed by mail-parser, which takes whatever it is given. Bounds: 500 fields.
+
+use crate::mark::{self, MARK};
+use mail_parser::{HeaderName, HeaderValue, Message, MessageParser, Received};
+use policy_core::feedback::Anchor;
+
+const MAX_FIELDS: usize = 500;
+
+/// The fields of a header that say where a message came from.
+#[derive(Debug, Default)]
+pub(super) struct Header<'a> {
+    /// The marks, the uppermost first.
+    pub(super) marks: Vec<String>,
+    pub(super) anchor: Anchor,
+    /// What mail servers wrote, the last of them first, each with whether it says that the name may be forged.
+    pub(super) received: Vec<(Received<'a>, bool)>,
+    /// The envelope sender, as delivery wrote it, without brackets.
+    pub(super) return_path: Option<String>,
+}
+
+impl Header<'static> {
+    /// The header at the beginning of a text. The line that mbox files and pipes put first is no field.
+    pub(super) fn read(text: &str) -> Self {
+        let text = match text.strip_prefix("From ") {
+            Some(rest) => rest.split_once('\n').map_or("", |(_, rest)| rest),
+            None => text,
+        };
+        let mut header = Self::default();
+        if let Some(message) = MessageParser::default().parse_headers(text) {
+            message.headers().iter().take(MAX_FIELDS).for_each(|field| header.take(&message, field));
+        }
+        header
+    }
+
+    fn take(&mut self, message: &Message<'_>, field: &mail_parser::Header<'_>) {
+        let place = field.offset_start as usize..field.offset_end as usize;
+        let raw = message.raw_message.get(place).unwrap_or_default();
+        self.anchor.field(field.name.as_str().as_bytes(), raw);
+        let text = || String::from_utf8_lossy(raw).trim().to_owned();
+        match (&field.name, &field.value) {
+            (HeaderName::Received, HeaderValue::Received(received)) => {
+                let forged = memchr::memmem::find(raw, b"may be forged").is_some();
+                self.received.push((received.as_ref().clone().into_owned(), forged));
+            }
+            (HeaderName::ReturnPath, _) if self.return_path.is_none() => {
+                self.return_path = Some(text().trim_matches(['<', '>']).to_owned());
+            }
+            (HeaderName::Other(name), _)
+                if name.eq_ignore_ascii_case(MARK) && self.marks.len() < mark::MOST =>
+            {
+                self.marks.push(text());
+            }
+            _ => {}
+        }
+    }
+}
