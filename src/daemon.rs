@@ -112,6 +112,7 @@ impl Daemon {
     ) -> Result<Self, StartError> {
         let clock = clock.into();
         let (state, store) = open_state(&config, &clock).await?;
+        state.retain_for(config.retention);
         let engine = Engine::new(state, Arc::clone(&config.policy), config.answer_within, clock, log);
         let started = engine.clock().now();
         let policy = bind_all(&config.policy_service.listen, &config.policy_service.access)?;
@@ -178,6 +179,7 @@ impl Daemon {
         Arc::make_mut(&mut options).limits.answer = self.started.milter.options.limits.answer;
         self.milter_options.send_replace(options);
         self.look_up_with(config.lookups);
+        self.engine.state().retain_for(config.retention);
         self.engine.replace(config.policy);
         left
     }

@@ -1,22 +1,25 @@
 //! The two doors: [`decide()`] and [`learn`], and [`report`] for what front ends see happen.
 //!
-//! The path from facts to verdict is `judge`: exemptions, overrides, gateways, standing, waits, allowance.
+//! The path from facts to verdict is `judge`: exemptions, overrides, gateways, standing, ladder, waits,
+//! allowance.
 
 use crate::allowance::{Debit, MAX_KEYS, PerHour};
 use crate::answer::Reply;
+use crate::audit::{Change, What};
 use crate::deferral::{Contact, Question, WaitFor};
 use crate::engine::Report;
 use crate::evidence::Reading;
 use crate::facts::{Facts, Stage};
 use crate::feedback::{self, MessageId, News, Source};
-use crate::identity::{Chain, Identities, Key, Kind};
+use crate::identity::{Chain, Identities, Key, Kind, networks_of};
+use crate::ladder::Step;
 use crate::ledger::{ChainReading, Readings};
 use crate::outcome::Outcome;
 use crate::overrides::{Effect, Override, Subject};
 use crate::policy::{Exemption, Mode, Policy};
 use crate::quota::Lane;
 use crate::session::{Decided, Session};
-use crate::standing::{Standing, Word};
+use crate::standing::{Standing, Word, word_alone};
 use crate::state::{Appraisal, State};
 use crate::time::Timestamp;
 use crate::verdict::{self, Action, Reason, Scope, Verdict};
@@ -142,6 +145,9 @@ fn judge(policy: &Policy, state: &State, session: &mut Session, facts: &Facts, n
     }
     let readings = state.ledger.readings(&case.identities, now);
     let standing = state.ledger.standing(&case.identities, &readings, now);
+    if case.is_refused(session, &standing, &readings) {
+        return Verdict { action: Action::Reject, ..case.accept(Reason::Refused) }.of(standing);
+    }
     let reason = match case.wait(session, &standing) {
         Ok(reason) => reason,
         Err((reason, left)) => {
@@ -261,6 +267,36 @@ impl<'a> Case<'a> {
         }
     }
 
+    /// Whether the address has stayed Bad, by its own record, for so long that it is refused. A message that has been
+    /// let in is past that.
+    fn is_refused(&self, session: &Session, standing: &Standing, readings: &Readings) -> bool {
+        let Some(ladder) = &self.policy.ladder else { return false };
+        let (address, now) = (self.identities.address(), self.now);
+        if standing.word != Word::Bad || word_alone(&readings[0][0]) != Word::Bad || self.is_pool() {
+            if self.state.rungs.leave(&address, now) {
+                self.note(What::Release, None, "it is Bad no more");
+            }
+            return false;
+        }
+        if session.transaction.message_debited {
+            return false;
+        }
+        let step = self.state.rungs.step(address, ladder, now);
+        if let Step::Up(until) = step {
+            let observed = self.policy.mode == Mode::Observe;
+            let note = if observed { "observed only" } else { "it stayed Bad and kept coming" };
+            self.note(What::Refuse, Some(until), note);
+        }
+        step != Step::Below
+    }
+
+    /// Notes what the ladder does in the audit trail.
+    fn note(&self, what: What, until: Option<Timestamp>, note: &str) {
+        let [host, _] = networks_of(self.facts.client.address);
+        let (who, key) = ("ladder".to_owned(), Subject::Network(host).to_string());
+        self.state.audit.note(Change { at: self.now, who, what, key, until, note: note.to_owned() });
+    }
+
     /// Books how it came back, on the host alone: its network and its sender have no part in that.
     fn book(&self, outcome: Outcome) {
         self.state.ledger.add(self.identities.address(), outcome.weight(), self.now);
@@ -341,10 +377,13 @@ impl<'a> Case<'a> {
 
     /// Whether a verified domain sends from an address that many share: then its mail is its own affair.
     fn is_from_pool(&self) -> bool {
-        let address = self.facts.client.address;
-        self.identities.verified().next().is_some()
-            && (self.policy.pools.contains(address)
-                || self.state.pools.contains(&self.identities.address(), self.now))
+        self.identities.verified().next().is_some() && self.is_pool()
+    }
+
+    /// Whether many send from the address.
+    fn is_pool(&self) -> bool {
+        self.policy.pools.contains(self.facts.client.address)
+            || self.state.pools.contains(&self.identities.address(), self.now)
     }
 
     fn is_ipv6(&self) -> bool {

@@ -132,12 +132,18 @@ impl State {
             + remove(&self.meters.table, |key, _| gone.has(key))
             + remove(&self.deferrals.entries, |_, deferral| gone.has(&deferral.source()))
             + remove(&self.messages.table, |_, message| message.about.iter().any(|key| gone.has(key)))
+            + remove(&self.rungs.table, |key, _| gone.has(key))
             + self.pools.forget(|key| gone.has(key));
         let digest = self.digest_of(subject);
         self.audit.forget(&digest, |key| key.parse().is_ok_and(|other| subject.covers(&other)));
         let (who, note) = (who.to_owned(), String::new());
         self.audit.note(Change { at: now, who, what: What::Forget, key: digest, until: None, note });
         Forgotten { entries, overrides }
+    }
+
+    /// Takes the addresses of a network off the ladder.
+    pub(crate) fn pardon(&self, net: IpNet) {
+        remove(&self.rungs.table, |key, _| is_within(*key, net));
     }
 
     /// What stands in the audit trail for somebody who was forgotten.

@@ -26,6 +26,7 @@ pub use crate::deferral::Entry as Deferral;
 use crate::evidence::Record;
 pub use crate::feedback::book::Message;
 use crate::identity::Key;
+pub use crate::ladder::Rung;
 use crate::marks::Taken;
 pub use crate::model::learned::{Learned, OtherModel};
 pub use crate::reporters::Complaints;
@@ -50,12 +51,14 @@ pub enum Book {
     Reporters = 4,
     /// What was heard of messages.
     Messages = 5,
+    /// The ladder.
+    Ladder = 6,
 }
 
 impl Book {
     /// Every table that is kept.
-    pub const ALL: [Self; 5] =
-        [Self::Identities, Self::Allowances, Self::Deferrals, Self::Reporters, Self::Messages];
+    pub const ALL: [Self; 6] =
+        [Self::Identities, Self::Allowances, Self::Deferrals, Self::Reporters, Self::Messages, Self::Ladder];
 }
 
 /// The name of a page.
@@ -90,6 +93,8 @@ pub enum Entry {
     Reporter(Key, Complaints),
     /// What was heard of a message.
     Message(Key, Message),
+    /// An address that stays Bad.
+    Rung(Key, Rung),
 }
 
 impl Entry {
@@ -100,7 +105,8 @@ impl Entry {
             | Self::Allowance(key, _)
             | Self::Deferral(key, _)
             | Self::Reporter(key, _)
-            | Self::Message(key, _) => key,
+            | Self::Message(key, _)
+            | Self::Rung(key, _) => key,
         }
     }
 
@@ -193,6 +199,10 @@ macro_rules! for_book {
                 let ($table, $entry) = (&$state.messages.table, Entry::Message);
                 $does
             }
+            Book::Ladder => {
+                let ($table, $entry) = (&$state.rungs.table, Entry::Rung);
+                $does
+            }
         }
     };
 }
@@ -247,6 +257,7 @@ impl State {
             Some(Entry::Deferral(key, deferral)) => self.deferrals.entries.put(key, deferral, now),
             Some(Entry::Reporter(key, complaints)) => self.reporters.table.put(key, complaints, now),
             Some(Entry::Message(key, message)) => self.messages.table.put(key, message, now),
+            Some(Entry::Rung(key, rung)) => self.rungs.table.put(key, rung, now),
             None => return false,
         }
         true
@@ -269,6 +280,7 @@ impl State {
             Some(Entry::Message(key, message)) => {
                 merge(&self.messages.table, key, message, now, Message::merge);
             }
+            Some(Entry::Rung(key, rung)) => merge(&self.rungs.table, key, rung, now, |_, _| ()),
             None => return false,
         }
         true
@@ -337,6 +349,7 @@ impl Entry {
             Self::Deferral(key, deferral) => Some(Self::Deferral(key, deferral.taken_over(now)?)),
             Self::Reporter(key, complaints) => Some(Self::Reporter(key, complaints.taken_over(now))),
             Self::Message(key, message) => Some(Self::Message(key, message.taken_over(now)?)),
+            Self::Rung(key, rung) => Some(Self::Rung(key, rung.taken_over(now)?)),
         }
     }
 }

@@ -67,7 +67,7 @@ fn every_change_is_given_out_once_with_its_page() {
     let state = busy();
     let books = |pages: &[Page]| Book::ALL.map(|book| pages.iter().any(|page| page.id.book == book));
     let first: Vec<Page> = state.changes().collect();
-    assert_eq!(books(&first), [true; 5]);
+    assert_eq!(books(&first)[..5], [true; 5]);
     let given: usize = first.iter().map(|page| page.entries.len()).sum();
     assert_eq!(given, all(&state).len());
     assert_eq!(state.changes().count(), 0);

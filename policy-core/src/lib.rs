@@ -24,6 +24,7 @@ pub mod forget;
 pub mod identity;
 pub mod kept;
 pub mod known;
+pub mod ladder;
 mod ledger;
 mod marks;
 pub mod message;

@@ -3,6 +3,7 @@
 use crate::answer::DeferCode;
 use crate::facts::{Client, Facts, Stage};
 use crate::feedback::Sources;
+use crate::ladder::Ladder;
 use crate::name::{DomainName, Mailbox};
 use crate::networks::Networks;
 use crate::quota::Limits;
@@ -233,6 +234,8 @@ pub struct Policy {
     pub spamtraps: Recipients,
     /// Waits.
     pub waits: Waits,
+    /// When an address that stays Bad is refused; never when `None`.
+    pub ladder: Option<Ladder>,
     /// Limits.
     pub limits: Limits,
     /// Whether messages that are let in are marked, so that feedback finds whom they are booked on.
@@ -254,6 +257,7 @@ impl Default for Policy {
             pools: Networks::default(),
             spamtraps: Recipients::default(),
             waits: Waits::default(),
+            ladder: None,
             limits: Limits::default(),
             mark: true,
             sources: Sources::default(),

@@ -1,7 +1,7 @@
 //! What an operator tells the state about a sender: overrides, each with its entry in the audit trail.
 
 use crate::audit::{Audit, Change, What};
-use crate::overrides::{Full, Override, Overrides, Subject, note};
+use crate::overrides::{Effect, Full, Override, Overrides, Subject, note};
 use crate::state::State;
 use crate::time::Timestamp;
 
@@ -17,7 +17,7 @@ impl State {
     }
 
     /// Puts an override in force, in the place of one about the same subject, at once and for sessions in
-    /// progress too.
+    /// progress too. Who is allowed leaves the ladder.
     ///
     /// # Errors
     ///
@@ -31,7 +31,12 @@ impl State {
             until: new.until,
             note: new.note.clone(),
         };
+        let pardoned = match new.subject {
+            Subject::Network(net) if new.effect == Effect::Allow => Some(net),
+            _ => None,
+        };
         self.overrides.set(new)?;
+        pardoned.into_iter().for_each(|net| self.pardon(net));
         self.audit.note(change);
         Ok(())
     }

@@ -323,6 +323,13 @@ fn word(chance: f32, evidence: f32, [lower, upper]: [f32; 2]) -> Word {
     }
 }
 
+/// The word of a record by itself, whatever is thought of what lies around it.
+pub(crate) fn word_alone(record: &Reading) -> Word {
+    let evidence = record.slow.evidence();
+    let chance = worse_speed(record, 0.5, K_WIDER);
+    word(chance, evidence, range(chance, evidence))
+}
+
 impl Standing {
     /// The word to reckon a wider key's quota by: the client's, or the key's own record where that is worse.
     pub(crate) fn word_on(&self, record: &Reading) -> Word {

@@ -8,6 +8,7 @@ use crate::facts::Facts;
 use crate::feedback::book::{Heard, Messages};
 use crate::feedback::{MessageId, News};
 use crate::identity::{Identities, Key, Keyring};
+use crate::ladder::{Place, Rungs};
 use crate::ledger::Ledger;
 use crate::model::ModelHealth;
 use crate::outcome::Outcome;
@@ -19,13 +20,15 @@ use crate::standing::Standing;
 use crate::time::Timestamp;
 use crate::weights::Start;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// How a memory cap is shared out, in percent.
-const LEDGER_PERCENT: usize = 64;
+const LEDGER_PERCENT: usize = 63;
 const MESSAGES_PERCENT: usize = 4;
+const LADDER_PERCENT: usize = 1;
 const REPORTERS_PERCENT: usize = 1;
 const POOLS_PERCENT: usize = 1;
 const METERS_PERCENT: usize = 10;
@@ -49,7 +52,7 @@ pub struct MemoryShare {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
     /// The tables.
-    pub tables: [MemoryShare; 7],
+    pub tables: [MemoryShare; 8],
 }
 
 impl Usage {
@@ -78,6 +81,7 @@ pub struct State {
     pub(crate) reporters: Reporters,
     pub(crate) messages: Messages,
     pub(crate) pools: Pools,
+    pub(crate) rungs: Rungs,
     pub(crate) overrides: Overrides,
     pub(crate) audit: Audit,
     /// How long anything is kept without news, in seconds.
@@ -105,12 +109,14 @@ impl State {
         let mut deferrals = Deferrals::new(share(DEFERRALS_PERCENT));
         let mut reporters = Reporters::new(share(REPORTERS_PERCENT));
         let mut messages = Messages::new(share(MESSAGES_PERCENT));
+        let mut rungs = Rungs::new(share(LADDER_PERCENT));
         let layout = |table: &[u8]| keyring.digest(&[b"layout", table]);
         ledger.records.seed(layout(b"identities"));
         meters.table.seed(layout(b"allowances"));
         deferrals.entries.seed(layout(b"deferrals"));
         reporters.table.seed(layout(b"reporters"));
         messages.table.seed(layout(b"messages"));
+        rungs.table.seed(layout(b"ladder"));
         Self {
             keyring,
             ledger,
@@ -120,6 +126,7 @@ impl State {
             reporters,
             messages,
             pools: Pools::new(share(POOLS_PERCENT)),
+            rungs,
             overrides: Overrides::default(),
             audit: Audit::default(),
             retention: AtomicU64::new(u64::MAX),
@@ -228,6 +235,7 @@ impl State {
             + self.reporters.segments()
             + self.messages.segments()
             + self.pools.segments()
+            + self.rungs.segments()
     }
 
     /// Sweeps the next `segments` segments: drops what has faded or expired, closes sessions that went
@@ -257,14 +265,28 @@ impl State {
             self.ledger.sweep(segment - sessions - meters - deferrals, days, now);
         } else {
             let segment = segment - sessions - meters - deferrals - self.ledger.segments();
-            match segment.checked_sub(self.reporters.segments()) {
-                None => self.reporters.sweep(segment, now),
-                Some(segment) => match segment.checked_sub(self.messages.segments()) {
-                    None => self.messages.sweep(segment, self.retention(), now),
-                    Some(segment) => self.pools.sweep(segment, now),
-                },
-            }
+            self.sweep_small(segment, now);
         }
+    }
+
+    /// The same of the smaller tables.
+    fn sweep_small(&self, segment: usize, now: Timestamp) {
+        let kept = self.retention();
+        let Some(segment) = segment.checked_sub(self.reporters.segments()) else {
+            return self.reporters.sweep(segment, now);
+        };
+        let Some(segment) = segment.checked_sub(self.messages.segments()) else {
+            return self.messages.sweep(segment, kept, now);
+        };
+        let Some(segment) = segment.checked_sub(self.pools.segments()) else {
+            return self.pools.sweep(segment, now);
+        };
+        self.rungs.sweep(segment, kept, now);
+    }
+
+    /// Where an address stands on the ladder, if it does.
+    pub fn on_ladder(&self, address: IpAddr, now: Timestamp) -> Option<Place> {
+        self.rungs.place(&Key::address(address), now)
     }
 
     /// How full it is.
@@ -279,6 +301,7 @@ impl State {
                 share("reporters", self.reporters.usage()),
                 share("messages", self.messages.usage()),
                 share("pools", self.pools.usage()),
+                share("ladder", self.rungs.usage()),
             ],
         }
     }

@@ -64,6 +64,8 @@ pub enum Reason {
     Gateway,
     /// An operator has blocked the client or the sender.
     Blocked,
+    /// The address has stayed Bad for so long that the ladder refuses it.
+    Refused,
     /// The engine could not decide in time, or failed.
     Failsafe,
 }
@@ -95,6 +97,7 @@ impl Reason {
             Self::Spike(_) => "spike",
             Self::Gateway => "gateway",
             Self::Blocked => "blocked",
+            Self::Refused => "refused",
             Self::Failsafe => "failsafe",
         }
     }
@@ -130,6 +133,11 @@ impl Reason {
             }
             // Gmail's own words for this case; senders' tools know them.
             Self::Gateway => format!("[{address}] IP not in whitelist for RCPT domain, closing connection"),
+            Self::Refused => {
+                format!(
+                    "[{address}] Mail from this host is refused, its reputation has been very low for long"
+                )
+            }
             Self::Blocked => format!("[{address}] Mail from this host or sender is blocked here"),
             _ => String::new(),
         }

@@ -2,11 +2,15 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // assertions, in helpers too
 
 use policy_core::answer::{DeferCode, Reply};
+use policy_core::audit::What;
 use policy_core::engine::{Event, FilterVerdict, Refusal, Report};
 use policy_core::facts::{Client, Envelope, Facts, FrontEnd, Message, SessionId, Stage, TransactionId};
 use policy_core::facts::{VerifiedBy, VerifiedDomain};
 use policy_core::findings::Findings;
+use policy_core::forget::Traces;
+use policy_core::ladder::Ladder;
 use policy_core::name::{DomainName, Mailbox, Sender};
+use policy_core::outcome::Outcome;
 use policy_core::overrides::{Effect, Override};
 use policy_core::policy::{Gateways, Mode, Policy, Recipients};
 use policy_core::standing::Word;
@@ -323,6 +327,129 @@ fn a_block_reaches_a_session_in_progress_and_spares_the_others_of_its_host() {
     overrule(&server, "198.51.100.1", Effect::Block, None);
     other.stage = Stage::EndOfMessage;
     assert_eq!(code(&server.ask(&other)), "blocked", "what was allowed is not settled by it");
+}
+
+/// A server with a ladder of six hours, whose client at 192.0.2.66 is Bad by forty labels.
+fn with_a_bad_client(mode: Mode) -> Server {
+    let ladder = Some(Ladder { after: 6 * HOUR, refuse_for: DAY });
+    let server = Server::new(Policy { mode: Mode::Observe, ladder, ..wary() });
+    for _ in 0..40 {
+        server.deliver(&server.stranger("192.0.2.66"), Some(true)).unwrap();
+    }
+    let policy = Policy { mode, ..Policy::clone(&server.policy) };
+    assert_eq!(server.word(&server.stranger("192.0.2.66")), Word::Bad);
+    Server { policy: Arc::new(policy), ..server }
+}
+
+fn hours_of_attempts(server: &Server, hours: u32, client: impl Fn() -> Facts) -> Vec<Decision> {
+    let attempt = |_| {
+        server.pass(HOUR);
+        let facts = client();
+        let decision = server.ask(&facts);
+        server.tell(&facts, Event::SessionClosed);
+        decision
+    };
+    (0..hours).map(attempt).collect()
+}
+
+#[test]
+fn who_stays_bad_and_keeps_coming_is_refused_until_it_ends_by_itself() {
+    let server = with_a_bad_client(Mode::Enforce);
+    let bad = || server.stranger("192.0.2.66");
+    let decisions = hours_of_attempts(&server, 31, bad);
+    let refused: Vec<bool> = decisions.iter().map(|decision| code(decision) == "refused").collect();
+    let first = refused.iter().position(|refused| *refused).expect("refused");
+    assert!((5..=7).contains(&first), "{refused:?}");
+    assert_eq!(refused.iter().filter(|refused| **refused).count(), 24, "for a day: {refused:?}");
+    let Reply::Reject(text) = &decisions[first].reply else { panic!("{:?}", decisions[first]) };
+    assert!(text.as_str().starts_with("[192.0.2.66] Mail from this host is refused"), "{text}");
+    let neighbour = server.ask(&server.stranger("192.0.2.67"));
+    assert_ne!(code(&neighbour), "refused", "never by prefix alone");
+    let [change] = &server.state.audit().newest(9)[..] else { panic!("one change") };
+    assert_eq!(
+        (change.what, change.key.as_str(), change.who.as_str()),
+        (What::Refuse, "192.0.2.66", "ladder")
+    );
+    assert!(change.until.is_some());
+}
+
+#[test]
+fn allowing_forgetting_and_a_returning_standing_end_a_refusal() {
+    let refused = || {
+        let server = with_a_bad_client(Mode::Enforce);
+        let bad = || server.stranger("192.0.2.66");
+        assert_eq!(code(hours_of_attempts(&server, 8, bad).last().unwrap()), "refused");
+        server
+    };
+    let address = "192.0.2.66".parse().unwrap();
+    let server = refused();
+    overrule(&server, "192.0.2.0/24", Effect::Allow, Some(server.now.get().after(HOUR)));
+    assert!(server.state.on_ladder(address, server.now.get()).is_none());
+    server.pass(2 * HOUR);
+    assert_ne!(code(&server.ask(&server.stranger("192.0.2.66"))), "refused", "it begins anew");
+    let server = refused();
+    let (subject, traces) = ("192.0.2.66".parse().unwrap(), Traces::default());
+    assert!(server.state.forget(&subject, &traces, "uid 0", server.now.get()).entries > 0);
+    assert_ne!(code(&server.ask(&server.stranger("192.0.2.66"))), "refused");
+    let server = refused();
+    for _ in 0..200 {
+        let facts = server.stranger("192.0.2.66");
+        let appraisal = server.state.appraise(&facts, server.now.get());
+        policy_core::learn(&server.state, &appraisal, Outcome::ReportedHam, server.now.get());
+    }
+    assert_ne!(code(&server.ask(&server.stranger("192.0.2.66"))), "refused");
+    assert_eq!(server.state.audit().newest(1)[0].what, What::Release);
+}
+
+#[test]
+fn neither_a_pool_nor_anybody_without_a_ladder_is_refused_and_observing_accepts() {
+    let server = with_a_bad_client(Mode::Enforce);
+    let bad = |server: &Server| server.stranger("192.0.2.66");
+    let pools = ["192.0.2.64/29".parse().unwrap()].into_iter().collect();
+    let pool = Policy { pools, ..Policy::clone(&server.policy) };
+    let server = Server { policy: Arc::new(pool), ..server };
+    assert!(
+        hours_of_attempts(&server, 9, || bad(&server)).iter().all(|decision| code(decision) != "refused")
+    );
+    let server = with_a_bad_client(Mode::Enforce);
+    let server =
+        Server { policy: Arc::new(Policy { ladder: None, ..Policy::clone(&server.policy) }), ..server };
+    assert!(
+        hours_of_attempts(&server, 9, || bad(&server)).iter().all(|decision| code(decision) != "refused")
+    );
+    let server = with_a_bad_client(Mode::Observe);
+    let decisions = hours_of_attempts(&server, 9, || bad(&server));
+    assert!(decisions.iter().all(|decision| decision.reply == Reply::Accept));
+    assert_eq!(decisions.last().map(|last| last.verdict.action), Some(Action::Reject));
+}
+
+#[test]
+fn the_ladder_outlives_a_restart() {
+    let server = with_a_bad_client(Mode::Enforce);
+    assert_eq!(
+        code(hours_of_attempts(&server, 8, || server.stranger("192.0.2.66")).last().unwrap()),
+        "refused"
+    );
+    let again = State::new(64 << 20, [5; 16], server.now.get());
+    let restored = server.state.entries().flatten().filter(|entry| again.restore(*entry, server.now.get()));
+    assert!(restored.count() > 0);
+    let server = Server { state: again, ..server };
+    assert_eq!(code(&server.ask(&server.stranger("192.0.2.66"))), "refused");
+}
+
+#[test]
+fn what_has_had_no_news_for_as_long_as_is_retained_is_gone_whatever_it_weighs() {
+    for (retained, left) in [(None, true), (Some(30 * DAY), false)] {
+        let server = Server::enforcing();
+        retained.into_iter().for_each(|kept| server.state.retain_for(kept));
+        for _ in 0..1000 {
+            let _ = server.deliver(&server.proper("198.51.100.1", "mail.corp.example"), Some(false));
+        }
+        server.pass(29 * DAY);
+        assert!(server.state.entries().flatten().count() > 0);
+        server.pass(3 * DAY);
+        assert_eq!(server.state.entries().flatten().count() > 0, left);
+    }
 }
 
 #[test]

@@ -51,6 +51,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 const MARGIN: Duration = Duration::from_secs(1);
 /// Reputation of some two million identities.
 const MEMORY: usize = 256 << 20;
+/// What had no news for half a year weighs next to nothing by then, unless it was very well known.
+const RETENTION: Duration = Duration::from_secs(180 * 86_400);
 /// Most SMTP sessions that are past their RCPT are over by then. Postfix's idle policy connections last for all
 /// of it, and nothing new is served meanwhile, so it is short.
 const GRACE: Duration = Duration::from_secs(10);
@@ -130,6 +132,8 @@ pub struct Config {
     pub lookups: Option<Lookups>,
     /// Where the state is kept.
     pub state: StateDirectory,
+    /// How long anything is kept without news.
+    pub retention: Duration,
     /// The log.
     pub log: LogOptions,
     /// How long sessions in progress have to end by themselves at shutdown.
@@ -156,6 +160,7 @@ impl Default for Config {
             memory: MEMORY,
             lookups: Some(Lookups::default()),
             state: StateDirectory::default(),
+            retention: RETENTION,
             log: LogOptions { format: Format::Text, level: LevelFilter::INFO },
             grace: GRACE,
         };

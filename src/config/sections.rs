@@ -11,6 +11,7 @@ use crate::log::Format;
 use compact_str::CompactString;
 use policy_core::allowance::PerHour;
 use policy_core::facts::Stage;
+use policy_core::ladder::Ladder;
 use policy_core::message::{Budget, MAX_MESSAGE};
 use policy_core::networks::Networks;
 use policy_core::policy::{Exemptions, Gateways, Mode, Policy, Recipients, Waits};
@@ -52,12 +53,13 @@ pub(super) fn document(mut top: Section<'_>) -> Config {
     }
     admin::section(top.section("admin"), &mut config.admin);
     memory(top.section("memory"), &mut config.memory);
-    state::section(top.section("state"), &mut config.state);
+    state::section(top.section("state"), &mut config.state, &mut config.retention);
     exempt(top.section("exempt"), &mut policy.exempt);
     gateways(&mut top, &mut policy.gateways);
     top.set("pools", &mut policy.pools, |value| values::networks(value).map(Networks::from_iter));
     waits(&mut top, &mut policy.waits);
     limits(top.section("limits"), &mut policy.limits);
+    ladder(top.section("ladder"), &mut policy.ladder);
     config.lookups = lookups::sections(&mut top, config.answer_within);
     if config.lookups.is_none() {
         // Nobody would look at the messages.
@@ -249,6 +251,17 @@ fn limits(mut section: Section<'_>, limits: &mut Limits) {
     section.set("sessions_high", &mut limits.sessions_high, |value| values::whole(value, SOME));
     section.set("sessions_low", &mut limits.sessions_low, |value| values::whole(value, SOME));
     agree(&section, limits);
+    section.finish();
+}
+
+fn ladder(mut section: Section<'_>, target: &mut Option<Ladder>) {
+    let mut ladder = Ladder { after: 6 * HOUR, refuse_for: DAY };
+    let mut enabled = false;
+    section.set("enabled", &mut enabled, values::boolean);
+    let why = "a shorter time tells nobody who stays bad from who had a bad hour";
+    section.set("after", &mut ladder.after, |value| values::duration(value, HOUR..=30 * DAY, why));
+    section.set("refuse_for", &mut ladder.refuse_for, |value| values::duration(value, HOUR..=30 * DAY, ""));
+    *target = enabled.then_some(ladder);
     section.finish();
 }
 

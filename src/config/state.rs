@@ -1,7 +1,11 @@
-//! The section of the state: where it is kept.
+//! The section of the state: where it is kept, and for how long.
 
 use super::reader::{Section, Value};
+use super::values;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// The directory that "auto" finds if it exists.
 pub const DEFAULT_DIRECTORY: &str = "/var/lib/tempfail";
@@ -53,7 +57,7 @@ impl StateDirectory {
 }
 
 /// Reads the section.
-pub(super) fn section(mut section: Section<'_>, directory: &mut StateDirectory) {
+pub(super) fn section(mut section: Section<'_>, directory: &mut StateDirectory, retention: &mut Duration) {
     section.set("directory", directory, |value: Value<'_>| {
         let text = value.text("\"auto\", a directory, or \"\" for memory only")?;
         match StateDirectory::parse(text) {
@@ -63,6 +67,8 @@ pub(super) fn section(mut section: Section<'_>, directory: &mut StateDirectory) 
             parsed => Ok(parsed),
         }
     });
+    let why = "what is known of a sender of a weekly letter should outlast a missed one";
+    section.set("retention", retention, |value| values::duration(value, 14 * DAY..=3650 * DAY, why));
     section.finish();
 }
 

@@ -6,7 +6,7 @@
 //!
 //! | key | value |
 //! | --- | --- |
-//! | `would` | `defer`, when that was the verdict and not the answer |
+//! | `would` | `defer` or `reject`, when that was the verdict and not the answer |
 //! | `mode` | `observe` or `enforce` |
 //! | `id` | the decision's id, as in the SMTP reply |
 //! | `standing`, `p` | the word, and the chance of spam from 0 to 1 |

@@ -207,7 +207,7 @@ impl Decisions {
             pass: sum(&|counted| counted.action == "pass"),
             defer: sum(&|counted| counted.action == "defer"),
             reject: sum(&|counted| counted.action == "reject"),
-            would_defer: sum(&|counted| counted.would == Some("defer")),
+            would_defer: sum(&|counted| counted.would.is_some()),
             quiet: stats.quiet,
             reports: stats.reports,
             reloads: stats.reloads,

@@ -88,7 +88,7 @@ impl Observer {
 }
 
 fn deferral_of(verdict: &Verdict) -> Option<Deferral> {
-    (verdict.action == Action::Defer).then(|| Deferral {
+    (verdict.action != Action::Accept).then(|| Deferral {
         reason: verdict.reason.code(),
         word: verdict.standing.as_ref().map(|standing| standing.word),
         retry_after: verdict.retry_after.unwrap_or_default(),
