@@ -1,5 +1,6 @@
 //! The command line. Each command has a module of its own; what it prints and how it ends goes through `output`.
 
+mod doctor;
 mod feedback;
 mod keep;
 mod migrate;
@@ -8,6 +9,7 @@ mod overrides;
 mod remote;
 mod replay;
 mod serve;
+mod setup;
 mod status;
 
 use clap::{Parser, Subcommand};
@@ -48,6 +50,14 @@ enum Command {
     Learn(feedback::LearnArgs),
     /// Take in the complaint report (RFC 5965) on standard input: for an alias of the mail server.
     Feedback(feedback::FeedbackArgs),
+    /// Print the lines that make the mail server ask, for this configuration, and those that undo them.
+    ///
+    /// Where Postfix is on this host, what its lists have is kept. MAIL_CONFIG names another one's directory.
+    Setup(setup::SetupArgs),
+    /// Look at the running system and say what is wrong with it: the daemon, the mail server, the way between.
+    ///
+    /// One finding a line, each with what to do; exit status 1 when there is any.
+    Doctor(doctor::DoctorArgs),
     /// Check a configuration and say everything that is wrong with it.
     CheckConfig(serve::CheckArgs),
     /// Print a configuration with every key at its default, commented.
@@ -88,6 +98,8 @@ impl Command {
         match self {
             Self::Serve(args) => serve::run(args),
             Self::Status(args) => status::run(&args),
+            Self::Setup(args) => setup::run(&args),
+            Self::Doctor(args) => doctor::run(&args),
             Self::Allow(args) => overrides::allow(&args),
             Self::Block(args) => overrides::block(&args),
             Self::Forget(args) => overrides::forget(&args),

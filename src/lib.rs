@@ -14,6 +14,7 @@
 //! | [`migrate`] | what postgrey, sqlgrey and rspamd know and how they are set, for who comes from there |
 //! | [`log`] | one line a decision, one line an event |
 //! | `admin` | what the operator asks, and changes |
+//! | `mta`, `doctor` | the mail server's own configuration, and what is wrong with it and the daemon |
 //! | [`clock`], [`address`], [`recent`], [`stats`] | the nouns they share |
 #![forbid(unsafe_code)]
 
@@ -26,12 +27,14 @@ pub mod daemon;
 mod deadline;
 pub mod demo;
 mod descriptors;
+mod doctor;
 pub mod engine;
 pub mod feedback;
 pub mod log;
 pub mod lookups;
 mod mark;
 pub mod migrate;
+mod mta;
 mod notify;
 pub mod recent;
 pub mod replay;

@@ -40,6 +40,17 @@ impl Daemon {
         }
     }
 
+    /// Asks it something, for a command that goes on without it.
+    pub(super) fn ask<A, F: Future<Output = Result<A, ClientError>>>(
+        &self,
+        question: impl FnOnce(Client) -> F,
+    ) -> Result<A, ClientError> {
+        let broken = |error: &dyn std::fmt::Display| ClientError::Broken(error.to_string());
+        let client = self.client().map_err(|error| broken(&error))?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.map_err(|error| broken(&error))?.block_on(question(client))
+    }
+
     /// The configuration of the daemon.
     pub(super) fn config(&self) -> Result<Config, ConfigError> {
         let file = config::file(self.config.as_deref());

@@ -17,12 +17,16 @@ const MACROS: &str = "define(`confMILTER_MACROS_CONNECT', confMILTER_MACROS_CONN
 
 /// A milter of Postfix.
 pub(crate) fn milter(endpoint: &str) -> String {
-    format!("{{ {endpoint}, connect_timeout=5s, command_timeout=10s, content_timeout=30s, default_action=accept }}")
+    format!(
+        "{{ {endpoint}, connect_timeout=5s, command_timeout=10s, content_timeout=30s, default_action=accept }}"
+    )
 }
 
 /// A policy service of Postfix.
 pub(crate) fn policy_service(endpoint: &str, context: &str) -> String {
-    format!("check_policy_service {{ {endpoint}, timeout=5s, default_action=DUNNO, policy_context={context} }}")
+    format!(
+        "check_policy_service {{ {endpoint}, timeout=5s, default_action=DUNNO, policy_context={context} }}"
+    )
 }
 
 /// The lines for `sendmail.mc`.
@@ -34,7 +38,10 @@ pub(crate) fn sendmail(address: &Address) -> [String; 2] {
         },
         Address::Unix(path) => format!("unix:{}", path.display()),
     };
-    [format!("INPUT_MAIL_FILTER(`tempfail', `S={endpoint}, F=, T=C:10s;S:10s;R:10s;E:60s')dnl"), MACROS.to_owned()]
+    [
+        format!("INPUT_MAIL_FILTER(`tempfail', `S={endpoint}, F=, T=C:10s;S:10s;R:10s;E:60s')dnl"),
+        MACROS.to_owned(),
+    ]
 }
 
 /// How Postfix names a socket: one within its queue directory relatively, which a chroot does not change.
@@ -69,7 +76,11 @@ mod tests {
             ("127.0.0.1:10422", "inet:127.0.0.1:10422", "S=inet:10422@127.0.0.1,"),
             ("0.0.0.0:1", "inet:127.0.0.1:1", "S=inet:1@127.0.0.1,"),
             ("[::]:1", "inet:[::1]:1", "S=inet6:1@::1,"),
-            ("unix:/var/spool/postfix/tempfail/m", "unix:tempfail/m", "S=unix:/var/spool/postfix/tempfail/m,"),
+            (
+                "unix:/var/spool/postfix/tempfail/m",
+                "unix:tempfail/m",
+                "S=unix:/var/spool/postfix/tempfail/m,",
+            ),
             ("unix:/run/tempfail/m", "unix:/run/tempfail/m", "S=unix:/run/tempfail/m,"),
         ] {
             let address: Address = address.parse().unwrap();

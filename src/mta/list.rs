@@ -7,7 +7,9 @@ pub(crate) fn words(list: &str) -> Vec<&str> {
     let (mut words, mut start, mut depth) = (Vec::new(), None, 0usize);
     for (at, c) in list.char_indices() {
         match c {
-            ',' | ' ' | '\t' | '\r' | '\n' if depth == 0 => words.extend(start.take().map(|from| &list[from..at])),
+            ',' | ' ' | '\t' | '\r' | '\n' if depth == 0 => {
+                words.extend(start.take().map(|from| &list[from..at]))
+            }
             _ => {
                 depth = match c {
                     '{' => depth + 1,
@@ -71,7 +73,8 @@ mod tests {
 
     #[test]
     fn policy_services_are_found_among_restrictions() {
-        let words = words("permit_mynetworks, check_policy_service { inet:h:1, timeout=5s }, check_policy_service");
+        let words =
+            words("permit_mynetworks, check_policy_service { inet:h:1, timeout=5s }, check_policy_service");
         let services = policy_services(&words);
         assert_eq!(services.len(), 1);
         assert_eq!((services[0].0, services[0].1.option("timeout")), (1, Some("5s")));

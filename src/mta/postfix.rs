@@ -14,8 +14,17 @@ const TRY_EACH: Duration = Duration::from_millis(10);
 /// Where Debian has it, and where no path leads an ordinary user.
 const SBIN: &str = "/usr/sbin";
 
-/// What is looked at.
-const PARAMETERS: [&str; 17] = [
+/// Where restrictions may name a policy service.
+pub(crate) const RESTRICTIONS: [&str; 6] = [
+    "smtpd_client_restrictions",
+    "smtpd_helo_restrictions",
+    "smtpd_sender_restrictions",
+    "smtpd_recipient_restrictions",
+    "smtpd_data_restrictions",
+    "smtpd_end_of_data_restrictions",
+];
+/// What is looked at besides.
+const PARAMETERS: [&str; 11] = [
     "mail_version",
     "queue_directory",
     "mail_owner",
@@ -27,12 +36,6 @@ const PARAMETERS: [&str; 17] = [
     "milter_content_timeout",
     "smtpd_policy_service_default_action",
     "smtpd_policy_service_timeout",
-    "smtpd_client_restrictions",
-    "smtpd_helo_restrictions",
-    "smtpd_sender_restrictions",
-    "smtpd_recipient_restrictions",
-    "smtpd_data_restrictions",
-    "smtpd_end_of_data_restrictions",
 ];
 
 /// An SMTP service of `master.cf`.
@@ -59,8 +62,9 @@ pub(crate) struct Postfix {
 impl Postfix {
     /// Asks `postconf`; `None` when there is none, or it fails.
     pub(crate) fn find() -> Option<Self> {
-        let parameters = parsed(&postconf(&PARAMETERS)?);
-        let expanded = [&["-x"], &PARAMETERS[..]].concat();
+        let names = [&PARAMETERS[..], &RESTRICTIONS[..]].concat();
+        let parameters = parsed(&postconf(&names)?);
+        let expanded = [&["-x"], &names[..]].concat();
         Some(Self {
             expanded: parsed(&postconf(&expanded)?),
             set: parsed(&postconf(&["-n"])?).into_keys().collect(),

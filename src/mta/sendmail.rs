@@ -26,7 +26,13 @@ pub(crate) fn filters(cf: &str) -> Vec<Filter> {
             found.unwrap_or_default().trim().to_owned()
         };
         let name = name.trim().to_owned();
-        Some(Filter { used: uses(&name), name, socket: field("S"), failure: field("F"), timeouts: field("T") })
+        Some(Filter {
+            used: uses(&name),
+            name,
+            socket: field("S"),
+            failure: field("F"),
+            timeouts: field("T"),
+        })
     });
     filters.collect()
 }
@@ -42,7 +48,10 @@ mod tests {
         let all = filters(cf);
         assert_eq!(all.len(), 2);
         let Filter { name, socket, failure, timeouts, used } = &all[1];
-        assert_eq!((name.as_str(), socket.as_str(), failure.as_str()), ("tempfail", "inet:10422@127.0.0.1", "T"));
+        assert_eq!(
+            (name.as_str(), socket.as_str(), failure.as_str()),
+            ("tempfail", "inet:10422@127.0.0.1", "T")
+        );
         assert!(*used && timeouts == "C:10s;S:10s;R:10s;E:60s");
     }
 }

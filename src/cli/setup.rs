@@ -1,0 +1,351 @@
+//! `tempfail setup`: the lines that make the mail server ask, for this configuration and this host.
+//!
+//! What a Postfix has already is kept: its present lists are read, and tempfail comes last. The lines that undo a
+//! set-up are made from what is there too, so they are right before it and after it.
+
+use super::output::{bad_config, show};
+use crate::address::Address;
+use crate::config::{self, Config, ConfigError};
+use crate::mta::lines::{self, BEFORE_DATA, BEFORE_RCPT, endpoint};
+use crate::mta::list::{Asked, policy_services, words};
+use crate::mta::postfix::{DEFAULT_QUEUE, Postfix};
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+#[derive(Debug, Args)]
+pub(super) struct SetupArgs {
+    /// Which lines, and these alone, so that a shell can take them. All with explanations without it.
+    way: Option<Way>,
+    /// The lines that undo it instead.
+    #[arg(long)]
+    undo: bool,
+    /// The configuration. Without it, /etc/tempfail/tempfail.toml is read if it exists.
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// One JSON object, for programs.
+    #[arg(long)]
+    json: bool,
+}
+
+/// How a mail server asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+enum Way {
+    /// Postfix, as a milter: sees the most.
+    Milter,
+    /// Postfix, as a policy service: the smallest change.
+    Policy,
+    /// Both together; a session is counted once.
+    Both,
+    /// Sendmail.
+    Sendmail,
+}
+
+/// One way, its lines and those that undo it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct Lines {
+    way: Way,
+    why: &'static str,
+    lines: Vec<String>,
+    undo: Vec<String>,
+    /// What to mind.
+    notes: Vec<String>,
+}
+
+/// All that can be said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct Setup {
+    /// Whether the Postfix of this host was read; the lines begin from nothing otherwise.
+    postfix_found: bool,
+    ways: Vec<Lines>,
+    #[serde(skip)]
+    bare: bool,
+    #[serde(skip)]
+    undo: bool,
+}
+
+/// Prints them.
+pub(super) fn run(args: &SetupArgs) -> ExitCode {
+    match load(args.config.as_deref()) {
+        Ok(config) => show(&Setup::of(&config, Postfix::find().as_ref(), args), args.json),
+        Err(error) => bad_config(&error),
+    }
+}
+
+fn load(named: Option<&Path>) -> Result<Config, ConfigError> {
+    Ok(match config::file(named) {
+        Some(file) => Config::load(&file)?.config,
+        None => Config::default(),
+    })
+}
+
+impl Setup {
+    fn of(config: &Config, postfix: Option<&Postfix>, args: &SetupArgs) -> Self {
+        let desk = Desk::of(config, postfix);
+        let wanted = |way: &Way| args.way.is_none_or(|wanted| wanted == *way);
+        let ways = [Way::Milter, Way::Policy, Way::Both, Way::Sendmail].into_iter().filter(wanted);
+        let ways = ways.filter_map(|way| desk.lines(way)).collect();
+        Self { postfix_found: postfix.is_some(), ways, bare: args.way.is_some(), undo: args.undo }
+    }
+}
+
+/// What the lines are made of.
+struct Desk<'a> {
+    postfix: Option<&'a Postfix>,
+    queue: &'a Path,
+    policy: Option<&'a Address>,
+    milter: Option<&'a Address>,
+}
+
+impl<'a> Desk<'a> {
+    fn of(config: &'a Config, postfix: Option<&'a Postfix>) -> Self {
+        let queue = postfix.map_or(Path::new(DEFAULT_QUEUE), Postfix::queue_directory);
+        let (policy, milter) = (config.policy_service.listen.first(), config.milter.listen.first());
+        Self { postfix, queue, policy, milter }
+    }
+
+    /// The lines of a way; `None` where the configuration listens nowhere for it.
+    fn lines(&self, way: Way) -> Option<Lines> {
+        let reload = || "postfix reload".to_owned();
+        let postfix = |why, changes: Vec<Change>, notes: Vec<Option<String>>| Lines {
+            way,
+            why,
+            lines: changes.iter().map(Change::line).chain([reload()]).collect(),
+            undo: changes.iter().map(Change::undo).chain([reload()]).collect(),
+            notes: notes.into_iter().flatten().chain(self.placeholder()).collect(),
+        };
+        match way {
+            Way::Milter => {
+                let (change, note) = (self.milter()?, self.unreachable(self.milter?));
+                Some(postfix("Postfix, as a milter: sees the most", vec![change], vec![note]))
+            }
+            Way::Policy => {
+                let (changes, note) = (vec![self.rcpt()?, self.data()?], self.unreachable(self.policy?));
+                Some(postfix("Postfix, as a policy service: the smallest change", changes, vec![note]))
+            }
+            Way::Both => {
+                let notes = vec![self.unreachable(self.policy?), self.unreachable(self.milter?)];
+                let why = "Postfix, both together: a session is counted once";
+                Some(postfix(why, vec![self.rcpt()?, self.milter()?], notes))
+            }
+            Way::Sendmail => self.milter.map(sendmail),
+        }
+    }
+
+    fn present(&self, parameter: &str) -> &str {
+        self.postfix
+            .filter(|postfix| postfix.sets(parameter))
+            .map_or("", |postfix| postfix.written(parameter))
+    }
+
+    fn milter(&self) -> Option<Change> {
+        let own = endpoint(self.milter?, self.queue);
+        let present = words(self.present("smtpd_milters"));
+        let others = present.into_iter().filter(|word| Asked::of(word).endpoint != own);
+        let others = others.collect::<Vec<_>>().join(", ");
+        Some(Change::new("smtpd_milters", others, &lines::milter(&own), ""))
+    }
+
+    fn rcpt(&self) -> Option<Change> {
+        self.service("smtpd_recipient_restrictions", "rcpt", BEFORE_RCPT)
+    }
+
+    fn data(&self) -> Option<Change> {
+        self.service("smtpd_data_restrictions", "data", BEFORE_DATA)
+    }
+
+    fn service(&self, parameter: &'static str, context: &str, before: &'static str) -> Option<Change> {
+        let own = endpoint(self.policy?, self.queue);
+        let present = words(self.present(parameter));
+        let ours: Vec<usize> = policy_services(&present)
+            .into_iter()
+            .filter(|(_, asked)| asked.endpoint == own)
+            .flat_map(|(place, _)| [place, place + 1])
+            .collect();
+        let others = present.iter().enumerate().filter(|(place, _)| !ours.contains(place));
+        let others: Vec<&str> = others.map(|(_, word)| *word).collect();
+        Some(Change::new(parameter, restrictions(&others), &lines::policy_service(&own, context), before))
+    }
+
+    /// A socket that a mail server in a chroot cannot see.
+    fn unreachable(&self, address: &Address) -> Option<String> {
+        let Address::Unix(path) = address else { return None };
+        (!path.starts_with(self.queue)).then(|| {
+            format!(
+                "{} lies outside of {}: a Postfix in a chroot, Debian's by default, does not see it",
+                path.display(),
+                self.queue.display()
+            )
+        })
+    }
+
+    fn placeholder(&self) -> Option<String> {
+        let text = "no postconf here: name what you have before tempfail in each list (postconf smtpd_milters \
+                    smtpd_recipient_restrictions smtpd_data_restrictions shows it)";
+        self.postfix.is_none().then(|| text.to_owned())
+    }
+}
+
+/// Restrictions with commas between them, an argument's word with the one that it belongs to.
+fn restrictions(words: &[&str]) -> String {
+    let takes_argument = |word: &str| {
+        let word = word.to_ascii_lowercase();
+        word.starts_with("check_") || matches!(word.as_str(), "reject_rbl_client" | "reject_rhsbl_client")
+    };
+    let mut list = String::new();
+    let mut after_argument = true;
+    for word in words {
+        list.push_str(if list.is_empty() {
+            ""
+        } else if after_argument {
+            " "
+        } else {
+            ", "
+        });
+        list.push_str(word);
+        after_argument = takes_argument(word);
+    }
+    list
+}
+
+/// A change of one parameter.
+struct Change {
+    parameter: &'static str,
+    /// What others have there.
+    others: String,
+    with: String,
+    /// What stands before ours where there is nothing.
+    before: &'static str,
+}
+
+impl Change {
+    /// Ours goes last, but before a word that ends the list for everybody.
+    fn new(parameter: &'static str, others: String, ours: &str, before: &'static str) -> Self {
+        let rest = if others.is_empty() { before } else { &others };
+        let ends = |word: &str| ["permit", "reject", "defer"].contains(&word);
+        let (head, tail) = match rest.rsplit_once(", ") {
+            Some((head, tail)) if ends(tail) => (head, tail),
+            _ => (rest, ""),
+        };
+        let parts = [head, ours, tail].into_iter().filter(|part| !part.is_empty());
+        let with = parts.collect::<Vec<_>>().join(", ");
+        Self { parameter, others, with, before }
+    }
+
+    fn line(&self) -> String {
+        format!("postconf -e {}", quoted(&format!("{} = {}", self.parameter, self.with)))
+    }
+
+    fn undo(&self) -> String {
+        match self.others.as_str() {
+            others if others.is_empty() || others == self.before => format!("postconf -X {}", self.parameter),
+            others => format!("postconf -e {}", quoted(&format!("{} = {others}", self.parameter))),
+        }
+    }
+}
+
+/// One word of a shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+fn sendmail(address: &Address) -> Lines {
+    let lines = lines::sendmail(address);
+    let undo = lines.iter().map(|line| format!("dnl remove: {line}")).collect();
+    let notes = vec![
+        "in sendmail.mc, before the MAILER lines and after other filters; then build the .cf (Debian: make -C \
+         /etc/mail) and restart Sendmail"
+            .to_owned(),
+    ];
+    Lines { way: Way::Sendmail, why: "Sendmail, as a milter", lines: lines.to_vec(), undo, notes }
+}
+
+impl fmt::Display for Setup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for Lines { why, lines, undo, notes, .. } in &self.ways {
+            if self.bare {
+                let lines = if self.undo { undo } else { lines };
+                lines.iter().try_for_each(|line| writeln!(f, "{line}"))?;
+                continue;
+            }
+            writeln!(f, "# {why}.")?;
+            notes.iter().try_for_each(|note| writeln!(f, "# Note: {note}."))?;
+            if !self.undo {
+                lines.iter().try_for_each(|line| writeln!(f, "{line}"))?;
+                writeln!(f, "# To undo it:")?;
+            }
+            undo.iter().try_for_each(|line| writeln!(f, "#   {line}"))?;
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block(document: &str, mark: &str) -> String {
+        let (_, after) = document.split_once(&format!("<!-- {mark} -->\n```\n")).unwrap();
+        after.split_once("```").unwrap().0.to_owned()
+    }
+
+    fn lines(config: &Config, way: Way) -> Lines {
+        Desk::of(config, None).lines(way).unwrap()
+    }
+
+    #[test]
+    fn the_documents_have_the_same_lines() {
+        let config = Config::default();
+        let postfix = include_str!("../../docs/postfix.md");
+        for (way, mark) in [(Way::Milter, "milter"), (Way::Policy, "policy"), (Way::Both, "both")] {
+            let told = lines(&config, way).lines;
+            let (reload, told) = told.split_last().unwrap();
+            assert_eq!(reload, "postfix reload");
+            assert_eq!(told.join("\n") + "\n", block(postfix, &format!("postconf: {mark}")), "{mark}");
+        }
+        let sendmail = include_str!("../../docs/sendmail.md");
+        assert_eq!(lines(&config, Way::Sendmail).lines.join("\n") + "\n", block(sendmail, "mc"));
+    }
+
+    #[test]
+    fn what_is_there_stays_before_ours_and_comes_back() {
+        let change = Change::new("smtpd_milters", "inet:localhost:11332".to_owned(), "{ ours }", "");
+        assert_eq!(change.line(), "postconf -e 'smtpd_milters = inet:localhost:11332, { ours }'");
+        assert_eq!(change.undo(), "postconf -e 'smtpd_milters = inet:localhost:11332'");
+        let ending = Change::new("x", "reject_unauth_destination, permit".to_owned(), "ours", "");
+        assert_eq!(ending.line(), "postconf -e 'x = reject_unauth_destination, ours, permit'");
+        let quote = Change::new("x", "check_client_access inline:{a='b'}".to_owned(), "ours", "");
+        assert!(quote.line().contains(r"inline:{a='\''b'\''}, ours"), "{}", quote.line());
+        let alone = Change::new("x", String::new(), "ours", "before");
+        assert_eq!(
+            (alone.line().as_str(), alone.undo().as_str()),
+            ("postconf -e 'x = before, ours'", "postconf -X x")
+        );
+    }
+
+    #[test]
+    fn an_argument_stays_with_its_restriction() {
+        let list = "permit_mynetworks check_client_access hash:/x,reject_rbl_client  a.example, reject";
+        assert_eq!(
+            restrictions(&words(list)),
+            "permit_mynetworks, check_client_access hash:/x, reject_rbl_client a.example, reject"
+        );
+    }
+
+    #[test]
+    fn a_socket_that_a_chroot_hides_is_told() {
+        let listens = |path: &str| {
+            let text = format!("policy.listen = []\nmilter.listen = [\"unix:{path}\"]\n");
+            Config::parse("t", &text).unwrap().config
+        };
+        let hidden = lines(&listens("/run/tempfail/m"), Way::Milter);
+        assert!(hidden.notes[0].contains("does not see it"), "{hidden:?}");
+        let within = lines(&listens("/var/spool/postfix/tempfail/m"), Way::Milter);
+        assert!(within.lines[0].contains("{ unix:tempfail/m, ") && within.notes.len() == 1, "{within:?}");
+        assert!(Desk::of(&listens("/run/x"), None).lines(Way::Policy).is_none(), "it listens nowhere for it");
+    }
+}

@@ -1,0 +1,235 @@
+//! What the configuration of the Postfix on this host says: whether it asks, what it does when nobody answers, and
+//! whether it can reach the daemon at all.
+
+use super::Finding;
+use super::socket::{self, Caller};
+use crate::address::Address;
+use crate::config::Config;
+use crate::mta::lines::endpoint;
+use crate::mta::list::{Asked, policy_services, words};
+use crate::mta::postfix::{Postfix, RESTRICTIONS};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// A mail server that waits longer than this for us keeps its clients waiting.
+const LONGEST_WAIT: u64 = 10;
+const SETUP: &str = "compare with the lines of \"tempfail setup\"";
+
+/// Everything.
+pub(crate) fn findings(postfix: &Postfix, config: &Config) -> Vec<Finding> {
+    let look = Look { postfix, config };
+    let mut found = look.milters();
+    let services = RESTRICTIONS.iter().flat_map(|parameter| look.services(parameter));
+    found.extend(services);
+    if !look.is_asked() {
+        let what = "Postfix's main.cf names tempfail in no list of milters or restrictions";
+        found.push(Finding::new("not-configured", what, "put the lines of \"tempfail setup\" in force"));
+    }
+    found.extend(look.processes());
+    let mut told = Vec::new();
+    found.retain(|finding| {
+        let new = !told.contains(finding);
+        told.push(finding.clone());
+        new
+    });
+    found
+}
+
+struct Look<'a> {
+    postfix: &'a Postfix,
+    config: &'a Config,
+}
+
+impl Look<'_> {
+    fn milters(&self) -> Vec<Finding> {
+        let list = words(self.postfix.value("smtpd_milters"));
+        let ours = |word: &str| self.is_ours(Asked::of(word).endpoint, &self.config.milter.listen);
+        let mut found: Vec<Finding> =
+            list.iter().filter(|word| ours(word)).flat_map(|word| self.milter(&Asked::of(word))).collect();
+        let is_last = list.last().is_none_or(|last| ours(last));
+        if !is_last && list.iter().any(|word| ours(word)) {
+            let what =
+                "other milters come after tempfail: it sees nothing of what they write into the message";
+            found.push(Finding::new("not-last", what, "put tempfail last in smtpd_milters"));
+        }
+        found
+    }
+
+    fn milter(&self, milter: &Asked<'_>) -> Vec<Finding> {
+        let action = milter.option("default_action").unwrap_or(self.postfix.value("milter_default_action"));
+        let timeout =
+            milter.option("command_timeout").unwrap_or(self.postfix.value("milter_command_timeout"));
+        let stops = !action.eq_ignore_ascii_case("accept");
+        let stops = stops.then(|| {
+            let what = format!("with tempfail away Postfix does as its milter default action says, {action}");
+            Finding::new("default-action", what, format!("set default_action=accept; {SETUP}"))
+        });
+        let slow = slow("the milter's command_timeout", timeout);
+        [stops, slow, self.unreachable(milter.endpoint)].into_iter().flatten().collect()
+    }
+
+    fn services(&self, parameter: &str) -> Vec<Finding> {
+        let list = words(self.postfix.value(parameter));
+        let ours = policy_services(&list);
+        let ours =
+            ours.iter().filter(|(_, asked)| self.is_ours(asked.endpoint, &self.config.policy_service.listen));
+        ours.flat_map(|(place, service)| {
+            let late = relay_check_is_late(parameter, &list[..*place]);
+            self.service(parameter, service).into_iter().chain(late)
+        })
+        .collect()
+    }
+
+    fn service(&self, parameter: &str, service: &Asked<'_>) -> Vec<Finding> {
+        let default = self.postfix.value("smtpd_policy_service_default_action");
+        let action = service.option("default_action").unwrap_or(default);
+        let word = action.split_whitespace().next().unwrap_or_default().to_ascii_uppercase();
+        let stops = !["DUNNO", "OK", "PERMIT"].contains(&word.as_str());
+        let stops = stops.then(|| {
+            let what = format!("with tempfail away {parameter} answers \"{action}\" to everybody");
+            Finding::new("default-action", what, format!("set default_action=DUNNO; {SETUP}"))
+        });
+        let timeout = service.option("timeout").unwrap_or(self.postfix.value("smtpd_policy_service_timeout"));
+        let slow = slow(&format!("the policy service's timeout in {parameter}"), timeout);
+        [stops, slow, self.unreachable(service.endpoint)].into_iter().flatten().collect()
+    }
+
+    /// Whether Postfix means one of our sockets. A relative path begins at its queue directory.
+    fn is_ours(&self, named: &str, listen: &[Address]) -> bool {
+        let queue = self.postfix.queue_directory();
+        listen.iter().any(|address| match address {
+            Address::Tcp(tcp) => named == endpoint(address, queue) || local_port(named) == Some(tcp.port()),
+            Address::Unix(own) => unix_path(named, queue).is_some_and(|path| path == *own),
+        })
+    }
+
+    fn is_asked(&self) -> bool {
+        let milters = words(self.postfix.value("smtpd_milters"));
+        let milter = |word: &&str| self.is_ours(Asked::of(word).endpoint, &self.config.milter.listen);
+        milters.iter().any(milter)
+            || RESTRICTIONS.iter().any(|parameter| {
+                let list = words(self.postfix.value(parameter));
+                let services = policy_services(&list);
+                services
+                    .iter()
+                    .any(|(_, asked)| self.is_ours(asked.endpoint, &self.config.policy_service.listen))
+            })
+    }
+
+    /// What keeps Postfix from a unix socket.
+    fn unreachable(&self, named: &str) -> Option<Finding> {
+        let queue = self.postfix.queue_directory();
+        let path = unix_path(named, queue)?;
+        let absolute = named.split_once(':').is_some_and(|(_, path)| path.starts_with('/'));
+        match self.postfix.services.iter().find(|service| service.chroot && absolute) {
+            Some(service) => Some(Finding::new(
+                "chroot",
+                format!(
+                    "the SMTP service {} runs in a chroot at {}, where {named} does not exist",
+                    service.name,
+                    queue.display()
+                ),
+                "listen below the queue directory and name the socket relatively, or use a TCP port",
+            )),
+            None => socket::finding(&path, &Caller::named(self.postfix.value("mail_owner"))?),
+        }
+    }
+
+    /// Each SMTP server process opens a connection of its own.
+    fn processes(&self) -> Vec<Finding> {
+        let default = self.postfix.value("default_process_limit").parse().unwrap_or(100);
+        let most: u32 =
+            self.postfix.services.iter().map(|service| service.processes.unwrap_or(default)).sum();
+        let (policy, milter) = (&self.config.policy_service, &self.config.milter);
+        let connections = [
+            ("policy", &policy.listen, policy.limits.connections),
+            ("milter", &milter.listen, milter.options.limits.connections),
+        ];
+        let few = connections
+            .into_iter()
+            .filter(|(_, listen, most_of_ours)| !listen.is_empty() && *most_of_ours < most as usize);
+        few.map(|(section, _, connections)| {
+            let what = format!(
+                "Postfix may have {most} SMTP server processes, and [{section}] connections is {connections}"
+            );
+            Finding::new("connections", what, "raise it above that, or lower the processes in master.cf")
+        })
+        .collect()
+    }
+}
+
+/// A verdict before the relay check hides it, and is given to whom only `relay access denied` is due.
+fn relay_check_is_late(parameter: &str, before: &[&str]) -> Option<Finding> {
+    let checks = ["reject_unauth_destination", "defer_unauth_destination"];
+    let late =
+        parameter == "smtpd_recipient_restrictions" && !before.iter().any(|word| checks.contains(word));
+    late.then(|| {
+        let what = "the policy service is asked before reject_unauth_destination, about relaying too";
+        Finding::new("order", what, "put reject_unauth_destination before it")
+    })
+}
+
+fn slow(what: &str, timeout: &str) -> Option<Finding> {
+    (seconds(timeout)? > LONGEST_WAIT).then(|| {
+        let what = format!("{what} is {timeout}: when tempfail hangs, each client waits as long");
+        Finding::new("timeout", what, format!("set it to 10s or less; {SETUP}"))
+    })
+}
+
+/// A time as Postfix writes it: seconds without a unit.
+fn seconds(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match &text[digits.len()..] {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        "w" => 7 * 86_400,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(unit)
+}
+
+/// The port of `inet:HOST:PORT` when the host is this one.
+fn local_port(named: &str) -> Option<u16> {
+    let (host, port) = named.strip_prefix("inet:")?.rsplit_once(':')?;
+    let address = format!("{host}:{port}").parse::<SocketAddr>();
+    let here = host == "localhost" || address.is_ok_and(|address| address.ip().is_loopback());
+    port.parse().ok().filter(|_| here)
+}
+
+/// The path of `unix:PATH`.
+fn unix_path(named: &str, queue: &Path) -> Option<PathBuf> {
+    let path = named.strip_prefix("unix:").or_else(|| named.strip_prefix("local:"))?;
+    Some(queue.join(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_postfix_writes_them() {
+        let times =
+            [("10", Some(10)), ("30s", Some(30)), ("2m", Some(120)), ("1x", None), ("", None), ("s", None)];
+        times.into_iter().for_each(|(text, read)| assert_eq!(seconds(text), read, "{text}"));
+        assert!(slow("x", "10s").is_none() && slow("x", "11").is_some() && slow("x", "").is_none());
+    }
+
+    #[test]
+    fn endpoints_are_known_by_any_name() {
+        let (config, postfix) = (Config::default(), Postfix::default());
+        let look = Look { postfix: &postfix, config: &config };
+        let milter = &config.milter.listen;
+        for named in ["inet:127.0.0.1:10422", "inet:localhost:10422", "inet:[::1]:10422"] {
+            assert!(look.is_ours(named, milter), "{named}");
+        }
+        for named in ["inet:127.0.0.1:10421", "inet:mail.example:10422", "unix:/x", ""] {
+            assert!(!look.is_ours(named, milter), "{named}");
+        }
+        let unix = ["unix:/var/spool/postfix/tempfail/m".parse().unwrap()];
+        for named in ["unix:tempfail/m", "unix:/var/spool/postfix/tempfail/m", "local:tempfail/m"] {
+            assert!(look.is_ours(named, &unix), "{named}");
+        }
+    }
+}
