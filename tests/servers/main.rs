@@ -2,6 +2,7 @@
 
 mod content_filter;
 mod crowd;
+mod doctor;
 mod documents;
 mod exemptions;
 mod feedback;
@@ -17,6 +18,7 @@ mod one_ledger;
 mod outage;
 mod postfix;
 mod program;
+mod refusals;
 mod replay;
 mod sendmail;
 mod sendmail_stages;
@@ -49,6 +51,8 @@ fn main() -> ExitCode {
         crowd::tests,
         sockets::tests,
         documents::tests,
+        doctor::tests,
+        refusals::tests,
         replay::tests,
         signals::tests,
         greylisters::tests,

@@ -60,9 +60,15 @@ impl Program {
         Ok(Self { process, directory, log, policy: ANYWHERE, milter: ANYWHERE })
     }
 
-    async fn address(&self, protocol: &str) -> Result<SocketAddr, Failure> {
+    /// Where it serves a protocol.
+    pub(crate) async fn address(&self, protocol: &str) -> Result<SocketAddr, Failure> {
         let line = self.wait_for(0, &format!("listening protocol={protocol} address=")).await?;
         Ok(line.rsplit_once('=').ok_or("no address")?.1.parse()?)
+    }
+
+    /// Its configuration.
+    pub(crate) fn file(&self) -> PathBuf {
+        file(&self.directory)
     }
 
     /// Writes another configuration, with the addresses as they are.
@@ -125,7 +131,8 @@ fn file(directory: &TempDir) -> PathBuf {
 
 /// The configuration with the addresses to listen on.
 fn text(policy: SocketAddr, milter: SocketAddr, toml: &str) -> String {
+    let admin = if toml.contains("admin.listen") { "" } else { "admin.listen = []\n" };
     format!(
-        "signals.enabled = false\nadmin.listen = []\npolicy.listen = [\"{policy}\"]\nmilter.listen = [\"{milter}\"]\n{toml}"
+        "signals.enabled = false\n{admin}policy.listen = [\"{policy}\"]\nmilter.listen = [\"{milter}\"]\n{toml}"
     )
 }

@@ -84,6 +84,11 @@ impl Tempfail {
         self.daemon.milter_addrs()[0]
     }
 
+    /// What its clock says.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     /// Time passes.
     pub(crate) fn pass(&self, time: Duration) {
         self.clock.advance(time);

@@ -2,6 +2,7 @@
 
 mod feedback;
 mod hostile;
+mod overrides;
 mod status;
 
 use crate::support::{LONG, Served, Start};
@@ -17,6 +18,7 @@ pub(crate) struct Administered {
     /// Where it listens on TCP.
     pub(crate) tcp: SocketAddr,
     dir: TempDir,
+    config: String,
 }
 
 impl Administered {
@@ -30,10 +32,27 @@ impl Administered {
             path("admin.sock"),
             path("state"),
         );
+        Self::over(dir, config)
+    }
+
+    fn over(dir: TempDir, config: String) -> Self {
         let mut served = Served::start_with(&Start { config: &config, args: &[], env: None });
         served.wait_for("listening protocol=admin address=unix:");
         let tcp = served.address("admin");
-        Self { served, tcp, dir }
+        Self { served, tcp, dir, config }
+    }
+
+    /// Kills it, with kill -9; its files stay for as long as what is returned.
+    pub(crate) fn killed(self) -> TempDir {
+        let Self { served, dir, .. } = self;
+        drop(served);
+        dir
+    }
+
+    /// The same, and starts it again over the same files.
+    pub(crate) fn killed_and_restarted(self) -> Self {
+        let config = self.config.clone();
+        Self::over(self.killed(), config)
     }
 
     /// A file beside its state.
