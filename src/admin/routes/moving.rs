@@ -31,9 +31,10 @@ pub(super) async fn export(who: Author, State(desk): State<Arc<Desk>>) -> Result
     let (store, permit) = begin(&desk)?;
     let (mut inlet, outlet) = pipe::outgoing();
     tokio::task::spawn_blocking(move || {
-        let _permit = permit;
         let now = desk.engine.clock().now();
         let exported = store::export_running(desk.engine.state(), &store, now, &mut inlet);
+        // Before its end is told: who has it all may ask for more.
+        drop(permit);
         match exported.and_then(|entries| inlet.end().map(|()| entries)) {
             Ok(entries) => info!(%who, entries, "state exported"),
             Err(error) => warn!(%who, %error, "an export broke off"),
