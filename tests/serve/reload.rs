@@ -43,8 +43,8 @@ fn a_bad_configuration_changes_nothing_and_is_told() {
     let mut client = served.policy();
     assert_eq!(client.ask("192.0.2.7", 1001, 1), "DUNNO");
     served.reload("mode = \"of\"\n[limits]\ngrowht = 3\n");
-    served.wait_for("error mode: expected \"off\", \"observe\" or \"enforce\", found \"of\"; did you mean \"off\"? ... t.toml line=4 column=8");
-    served.wait_for("error unknown key \"growht\" in [limits] ... line=6 column=1");
+    served.wait_for("error mode: expected \"off\", \"observe\" or \"enforce\", found \"of\"; did you mean \"off\"? ... t.toml line=5 column=8");
+    served.wait_for("error unknown key \"growht\" in [limits] ... line=7 column=1");
     served.wait_for("error configuration not reloaded, the one before stays in force errors=2");
     assert_eq!(client.ask("192.0.2.7", 1002, 1), "DUNNO");
     assert!(client.ask("192.0.2.7", 1003, 1).starts_with("421 4.7.0 "));
