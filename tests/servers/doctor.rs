@@ -107,7 +107,10 @@ async fn what_setup_prints_works_keeps_what_was_there_and_is_undone() -> TestRes
     let lists = |postfix: &Postfix| -> Result<Vec<String>, Failure> {
         let main_cf = std::fs::read_to_string(etc(postfix).join("main.cf"))?;
         let lines = main_cf.lines().filter(|line| line.contains("smtpd_") && line.contains('='));
-        Ok(lines.filter(|line| !line.contains("relay")).map(str::to_owned).collect())
+        let mut lines: Vec<String> =
+            lines.filter(|line| !line.contains("relay")).map(str::to_owned).collect();
+        lines.sort_unstable();
+        Ok(lines)
     };
     assert_eq!(lists(&postfix)?, lists(&once)?);
     let (codes, text) = served.doctor(Some(&etc(&postfix)), &[]).await?;
