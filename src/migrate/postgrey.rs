@@ -78,10 +78,6 @@ fn database(path: &Path, carried: &mut Carried, now: Timestamp) -> Result<(), Mi
     let left = &mut carried.left;
     berkeley::visit(path, |key, value| {
         let (key, value) = (String::from_utf8_lossy(key), String::from_utf8_lossy(value));
-        // When it last cleaned up.
-        if key == "last_clean" || key.ends_with("_time") {
-            return;
-        }
         if let Err(why) = entry(&key, &value, &mut clients, now) {
             note(left, path, why, &key);
         }
