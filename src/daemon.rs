@@ -471,7 +471,7 @@ mod tests {
         let left = "answer_within = \"1s\"\n[policy]\nlisten = [\"127.0.0.1:1\"]\nidle = \"2000s\"\n";
         assert_eq!(
             daemon.reload(new(left)),
-            ["answer_within", "policy.listen", "policy.idle", "milter.listen"]
+            ["answer_within", "policy.listen", "policy.idle", "milter.listen", "admin.listen"]
         );
         let answer = daemon.milter_options.borrow().limits.answer;
         assert_eq!(answer, milter::Options::default().limits.answer, "the deadline stays");
