@@ -268,21 +268,22 @@ async fn spamassassins_verdict_is_read_and_a_forged_one_is_removed() -> TestResu
     a_filters_verdict_is_read_and_a_forged_one_is_removed(&lines, SpamAssassin::SPAM).await
 }
 
-/// With the lines of the document: a good message with a forged verdict, then spam.
+/// With the lines of the document: a good message, then spam with a verdict that its sender wrote.
 async fn a_filters_verdict_is_read_and_a_forged_one_is_removed(lines: &str, spam: &str) -> TestResult {
     let tempfail = Tempfail::start(pasted(DOCUMENT, "filter: tempfail")?).await?;
     let mailbox = Mailbox::new()?;
     let lines = lines.replace("10422", &tempfail.milter().port().to_string());
     let postfix = mailbox.delivered_to(Postfix::builder().shell(&lines)).start().await?;
     let client = corp(&postfix)?;
-    let good = letter("1").header("To", "good@dest.example").header("X-Spam-Status", "Yes, score=99");
+    let good = letter("1").header("To", "good@dest.example");
     let text = mailbox.deliver(&postfix, &client, &good).await?;
-    assert!(text.contains("X-Spam-Status: No, score=") && !text.contains("score=99"), "{text}");
+    assert!(text.contains("X-Spam-Status: No, score="), "{text}");
     let line = tempfail.last()?;
     tempfail.until("a good verdict", |t| t.weights(&line).is_ok_and(|w| w == (0.0, 1.25))).await?;
-    let spam = letter("2").header("To", "good@dest.example").body(spam);
+    let forged = letter("2").header("To", "good@dest.example").header("X-Spam-Status", "No, score=-99");
+    let spam = forged.body(spam);
     let text = mailbox.deliver(&postfix, &client, &spam).await?;
-    assert!(text.contains("X-Spam-Status: Yes, score="), "{text}");
+    assert!(text.contains("X-Spam-Status: Yes, score=") && !text.contains("score=-99"), "{text}");
     tempfail.until("a bad verdict", |t| t.weights(&line).is_ok_and(|w| w == (1.0, 1.25))).await?;
     Ok(())
 }
