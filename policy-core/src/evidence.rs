@@ -133,17 +133,7 @@ impl Record {
 
     /// Adds evidence that arose at `at`, which may lie before the record's beginning.
     pub fn add(&mut self, weight: Weight, at: Timestamp) {
-        let secs = at.as_secs_u32();
-        let lag = f64::from(secs) - f64::from(self.landmark);
-        if lag > MAX_LAG * FAST_HALF_LIFE {
-            self.rebase(secs);
-        }
-        let lag = f64::from(secs) - f64::from(self.landmark);
-        self.fast.add_scaled(weight.good, weight.bad, (lag / FAST_HALF_LIFE).exp2());
-        self.slow.add_scaled(weight.good, weight.bad, (lag / SLOW_HALF_LIFE).exp2());
-        self.add_volume(weight.volume, day_of(at));
-        self.turn_forward_to(day_of(at));
-        self.first_day = self.first_day.min(day_of(at));
+        Writer::at(at).add(self, weight);
     }
 
     fn add_volume(&mut self, volume: f32, day: u16) {
@@ -240,6 +230,42 @@ impl Record {
         let [today, busiest] = reader.volume(self);
         let slow = self.slow.scaled(reader.left(self.landmark, SLOW_HALF_LIFE)).at_least_nothing();
         slow.evidence() + today.max(busiest)
+    }
+}
+
+/// Adds to records what arose at one moment; like a [`Reader`], it reckons once for records that began together.
+pub(crate) struct Writer {
+    secs: u32,
+    day: u16,
+    /// The landmark of the record written last.
+    landmark: u32,
+    /// What a weight counts against it, in its fast and in its slow memory.
+    scales: [f64; 2],
+}
+
+impl Writer {
+    /// A writer of what arose at `at`.
+    pub(crate) fn at(at: Timestamp) -> Self {
+        let secs = at.as_secs_u32();
+        Self { secs, day: day_of(at), landmark: secs, scales: [1.0; 2] }
+    }
+
+    /// Adds a weight to a record.
+    pub(crate) fn add(&mut self, record: &mut Record, weight: Weight) {
+        let lag = |landmark: u32| f64::from(self.secs) - f64::from(landmark);
+        if lag(record.landmark) > MAX_LAG * FAST_HALF_LIFE {
+            record.rebase(self.secs);
+        }
+        if record.landmark != self.landmark {
+            let lag = lag(record.landmark);
+            self.landmark = record.landmark;
+            self.scales = [FAST_HALF_LIFE, SLOW_HALF_LIFE].map(|half_life| (lag / half_life).exp2());
+        }
+        record.fast.add_scaled(weight.good, weight.bad, self.scales[0]);
+        record.slow.add_scaled(weight.good, weight.bad, self.scales[1]);
+        record.add_volume(weight.volume, self.day);
+        record.turn_forward_to(self.day);
+        record.first_day = record.first_day.min(self.day);
     }
 }
 

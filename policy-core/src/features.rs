@@ -6,6 +6,10 @@
 //! size, which speaks the more the less is known of the client. A chain or trait that a message does not
 //! have gives zeros.
 
+mod heard;
+
+pub(crate) use heard::Heard;
+
 use crate::evidence::{Reading, Tally};
 use crate::identity::{Identities, Kind, MAX_CHAINS};
 use crate::ledger::{Ledger, Readings};
@@ -63,12 +67,14 @@ const K_OWN: f32 = 8.0;
 /// Evidence at which half of what is to be known of an identity is known.
 const K_CONFIDENCE: f32 = 6.0;
 /// Messages that the prior of a trait is worth.
-const K_TRAIT: f32 = 60.0;
+const K_TRAIT: f32 = 40.0;
 /// The share of labels that is thought to be wrong.
 const WRONG: f32 = 0.01;
 /// The farthest that one log-odds of a chain goes, and of a trait.
 const LIMIT: f32 = 6.0;
 const TRAIT_LIMIT: f32 = 8.0;
+/// What a flag counts: a little, so that its weight is learned slowly and traits have to tell strangers apart.
+const OF_FLAG: f32 = 0.25;
 /// Evidence below which an identity is new.
 const NEW: f32 = 0.05;
 
@@ -104,6 +110,8 @@ pub(crate) struct Features {
     places: [u16; PLACES],
     /// What each of them counts: nothing where a trait is unknown.
     counts: [f32; PLACES],
+    /// How little is known of the client and its sender: 1 of a stranger, near 0 of an old acquaintance.
+    unknown: f32,
     /// What is left out.
     without: Without,
     /// The chains behind the numbers.
@@ -126,15 +134,30 @@ impl Ledger {
                 features.add_chain(chain.kind, levels);
             }
         }
-        let sum: f32 = self.add_traits(&mut features, &identities.traits);
-        let unknown = features.unknown();
+        features.unknown = features.least_known();
+        self.add_common(&mut features, &identities.traits);
+        features
+    }
+
+    /// The features of a message of whose chains this was heard when it came, and which has these traits.
+    pub(crate) fn features_heard(&self, heard: &Heard, traits: &TraitSet, now: Timestamp) -> Features {
+        let (left, without) = (self.traits_left(now), self.model.without());
+        let mut features = Features::new(self.base(left), left, without);
+        heard.tell(&mut features);
+        self.add_common(&mut features, traits);
+        features
+    }
+
+    /// Adds what is no chain's.
+    fn add_common(&self, features: &mut Features, traits: &TraitSet) {
+        let sum: f32 = self.add_traits(features, traits);
+        let unknown = features.unknown;
         features.numbers[BIAS] = 1.0;
-        if !without.has(Part::Strangers) {
+        if !features.without.has(Part::Strangers) {
             features.numbers[UNKNOWN] = unknown;
             features.numbers[STRANGER] = unknown * 0.5 * sum.clamp(-TRAIT_LIMIT, TRAIT_LIMIT);
         }
-        features.look_up(&identities.traits, unknown.max(LEAST));
-        features
+        features.look_up(traits, unknown.max(LEAST));
     }
 
     /// Adds what each trait says; returns their sum.
@@ -161,6 +184,7 @@ impl Features {
             numbers: [0.0; NUMBERS],
             places: [0; PLACES],
             counts: [0.0; PLACES],
+            unknown: 1.0,
             without,
             views: ArrayVec::new(),
             base,
@@ -191,7 +215,7 @@ impl Features {
         let [of_slow, of_fast] = [slow, fast].map(logit);
         let [good, bad] = [own.slow.good, own.slow.bad].map(|weight| weight / evidence.max(NEW));
         let sure = confidence(trusted.evidence());
-        let flag = |is: bool| if is { 1.0 } else { 0.0 };
+        let flag = |is: bool| if is { OF_FLAG } else { 0.0 };
         let numbers: [f32; PER_CHAIN] = [
             relative(of_slow),
             relative(logit(lean(trusted, base, K_OWN))) * sure,
@@ -208,8 +232,8 @@ impl Features {
         self.views.push(View { kind, slot, estimate: slow.max(fast), own: evidence });
     }
 
-    /// How little is known of the client and its sender: 1 of a stranger, near 0 of an old acquaintance.
-    fn unknown(&self) -> f32 {
+    /// How little is known of the best known chain that says who the client or its sender is.
+    fn least_known(&self) -> f32 {
         let mut known = self
             .views
             .iter()
@@ -236,6 +260,11 @@ impl Features {
             let without = |n: &usize| self.without.has_place(*n);
             (0..PLACES).filter(without).for_each(|n| self.counts[n] = 0.0);
         }
+    }
+
+    /// What was heard of the chains, to be learned from later.
+    pub(crate) fn heard(&self) -> Heard {
+        Heard::of(self)
     }
 
     /// Places in the table with what they count.

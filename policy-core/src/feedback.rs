@@ -271,7 +271,8 @@ impl State {
             Err(effect) => return effect,
         };
         if let (true, Some(decided)) = (change.teaches, &subject.decided) {
-            self.ledger.teach(&decided.identities, decided.said, news.spam, now);
+            let said = (decided.said, &decided.heard);
+            self.ledger.teach(&decided.identities, said, news.spam, now);
         }
         for (key, verified) in subject.identities.keys_by_proof() {
             change.steps(verified).for_each(|(weight, at)| self.ledger.add(key, weight, at));

@@ -4,8 +4,8 @@
 //! values and every decision reads them, so they are plain atomic sums against one landmark: additions that
 //! commute, and reads that write to no shared cache line.
 
-use crate::evidence::{Reader, Reading, Record, Tally, Weight};
-use crate::features::logit;
+use crate::evidence::{FAST_HALF_LIFE, Reader, Reading, Record, SLOW_HALF_LIFE, Tally, Weight, Writer};
+use crate::features::{Heard, logit};
 use crate::identity::{Chain, Identities, Key, Kind, MAX_CHAINS, MAX_LEVELS};
 use crate::model::Model;
 use crate::model::learned::{Learned, OtherModel};
@@ -16,6 +16,7 @@ use crate::time::Timestamp;
 use crate::weights::{Part, Start};
 use arrayvec::ArrayVec;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// A record is forgotten when less than this is left of it.
 pub(crate) const FORGOTTEN: f32 = 0.02;
@@ -26,6 +27,9 @@ const K_BASE: f64 = 30.0;
 /// Labels of one prefix or domain in some hours that count in full for what all mail has in common; more of
 /// them share that influence, so that no domain and no day can turn the model.
 const FULL_INFLUENCE: f32 = 20.0;
+/// The same of all mail, for labels of each kind: so many, or so many times what is usual, if that is more.
+const FULL_INFLUENCE_OF_ALL: f32 = 500.0;
+const UNUSUAL: f32 = 4.0;
 
 impl Worth for Record {
     fn worth(&self, now: Timestamp) -> f32 {
@@ -53,6 +57,9 @@ pub(crate) struct Ledger {
     traits: Box<[TraitSums]>,
     /// The same of all mail.
     all: TraitSums,
+    /// Labels of all mail at two speeds. Begins anew with each start of the program: then half a thousand more count
+    /// in full.
+    recent: Mutex<Record>,
     /// What combines them.
     pub(crate) model: Model,
     /// The moment that the traits' sums are stored against.
@@ -66,6 +73,7 @@ impl Ledger {
             records: Table::with_bytes(bytes),
             traits: std::iter::repeat_with(TraitSums::default).take(Trait::COUNT).collect(),
             all: TraitSums::default(),
+            recent: Mutex::new(Record::new(now)),
             model: Model::new(start.bounded()),
             landmark: now,
         }
@@ -79,15 +87,11 @@ impl Ledger {
     /// What is known of every identity of a message.
     pub(crate) fn readings(&self, identities: &Identities, now: Timestamp) -> Readings {
         let mut readings = self.all_readings(identities, now);
-        self.hear(&mut readings);
-        readings
-    }
-
-    /// What the standing hears of them: everything, but in a measurement without the fast memory.
-    fn hear(&self, readings: &mut Readings) {
+        // In a measurement the standing does not hear of the fast memory.
         if self.model.without().has(Part::Fast) {
             readings.iter_mut().flatten().for_each(|reading| reading.fast = Tally::default());
         }
+        readings
     }
 
     fn all_readings(&self, identities: &Identities, now: Timestamp) -> Readings {
@@ -132,20 +136,54 @@ impl Ledger {
     /// Books an outcome on every identity of a message.
     pub(crate) fn learn(&self, identities: &Identities, outcome: Outcome, at: Timestamp) {
         let weight = outcome.weight();
-        identities.keys().for_each(|key| self.add(key, weight, at));
+        let mut writer = Writer::at(at);
+        let mut add = |record: &mut Record| writer.add(record, weight);
+        identities.keys().for_each(|key| self.records.update(key, at, || Record::new(at), &mut add));
     }
 
-    /// Teaches traits and model that a message was spam, or was not; `said` is what was thought of it.
-    pub(crate) fn teach(&self, identities: &Identities, said: f32, spam: bool, at: Timestamp) {
-        let mut readings = self.all_readings(identities, at);
-        let bounded = !self.model.without().has(Part::Influence);
-        let influence = if bounded { influence(identities, &readings) } else { 1.0 };
-        self.hear(&mut readings);
-        self.model.learn(&self.features(identities, &readings, at), spam, influence);
+    /// Teaches traits and model that a message was spam, or was not; `said` is what was thought of it, by what was
+    /// heard of it then.
+    pub(crate) fn teach(
+        &self,
+        identities: &Identities,
+        (said, heard): (f32, &Heard),
+        spam: bool,
+        at: Timestamp,
+    ) {
+        let influence = self.influence(identities, spam, at);
+        self.model.learn(&self.features_heard(heard, &identities.traits, at), spam, influence);
         self.model.calibration.learn(said, spam);
         let weight = f64::from(influence) * self.trait_scale(at);
         let traits = identities.traits.iter().filter_map(|value| Some(&self.traits[value.index()?]));
         traits.chain([&self.all]).for_each(|sums| add(if spam { &sums.bad } else { &sums.good }, weight));
+    }
+
+    /// How much a label counts for what all mail has in common, by how many its prefix and its sender's domain have
+    /// had in the last hours.
+    fn influence(&self, identities: &Identities, spam: bool, at: Timestamp) -> f32 {
+        if self.model.without().has(Part::Influence) {
+            return 1.0;
+        }
+        let of_all = self.influence_of_all(spam, at);
+        let recent = |chain: &Chain| match chain.kind {
+            Kind::Address | Kind::Claimed | Kind::Verified => self.read(&chain.general(), at).fast.evidence(),
+            _ => 0.0,
+        };
+        let most = identities.chains.iter().map(recent).fold(f32::MIN_POSITIVE, f32::max);
+        (FULL_INFLUENCE / most).min(of_all)
+    }
+
+    /// The same by how many labels of its kind all mail has had in the last hours, beside what some hours usually
+    /// have. Notes the label.
+    fn influence_of_all(&self, spam: bool, at: Timestamp) -> f32 {
+        // A panic of another holder leaves nothing half done: a record is plain numbers.
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let (good, bad) = if spam { (0.0, 1.0) } else { (1.0, 0.0) };
+        recent.add(Weight { good, bad, volume: 0.0 }, at);
+        let Reading { fast, slow, .. } = recent.read(at);
+        let of = |tally: Tally| if spam { tally.bad } else { tally.good };
+        let usual = of(slow) * (FAST_HALF_LIFE / SLOW_HALF_LIFE) as f32;
+        ((UNUSUAL * usual).max(FULL_INFLUENCE_OF_ALL) / of(fast).max(1.0)).min(1.0)
     }
 
     /// Books a weight on one identity.
@@ -203,17 +241,6 @@ impl TraitSums {
         let read = |sum: &AtomicU64| f64::from_bits(sum.load(Ordering::Relaxed)) * scale;
         (read(&self.good), read(&self.bad))
     }
-}
-
-/// How much a label counts for what all mail has in common, by how many its prefix and its sender's domain
-/// have had in the last hours.
-fn influence(identities: &Identities, readings: &Readings) -> f32 {
-    let recent = |(chain, levels): (&Chain, &ChainReading)| match chain.kind {
-        Kind::Address | Kind::Claimed | Kind::Verified => levels[chain.general_level()].fast.evidence(),
-        _ => 0.0,
-    };
-    let most = identities.chains.iter().zip(readings).map(recent).fold(f32::MIN_POSITIVE, f32::max);
-    (FULL_INFLUENCE / most).min(1.0)
 }
 
 /// Adds to an atomic float. The closure always returns a value, so the update cannot fail.

@@ -33,6 +33,9 @@ const FITTING_RANGE: f32 = 9.0;
 const PULL: f32 = 0.00002;
 /// How many times more a mistake about ham costs.
 const HAM_COST: f32 = 4.0;
+/// The share of complaints that is thought to be wrong, and the least that one counts that is hard to believe.
+const WRONG: f32 = 0.01;
+const LEAST_BELIEF: f32 = 0.1;
 /// Messages over which losses are averaged.
 const MEMORY: f32 = 2000.0;
 /// How much worse than the shipped weights the learned ones may do, in nats a message.
@@ -162,7 +165,7 @@ impl Model {
             return;
         }
         let error = if spam { sigmoid(learned) - 1.0 } else { HAM_COST * sigmoid(learned) };
-        let error = error * weight;
+        let error = error * weight * if spam { self.belief(learned) } else { 1.0 };
         for (n, number) in features.numbers.iter().enumerate().filter(|(_, number)| **number != 0.0) {
             let (shipped, (least, most)) = (self.shipped.numbers[n], sense(n));
             let farthest = if self.shipped.fitting { FITTING_RANGE } else { RANGE };
@@ -175,6 +178,18 @@ impl Model {
             self.table[place].step(error * count, shipped, range);
         }
         self.guard();
+    }
+
+    /// How much a complaint counts: the chance that it is right, when some are wrong. Of much good mail a few wrong
+    /// ones would be many beside those about little spam. Where weights are fitted surprises are what is to be
+    /// learned.
+    fn belief(&self, said: f32) -> f32 {
+        if self.shipped.fitting {
+            return 1.0;
+        }
+        let chance = sigmoid(said);
+        let (right, wrong) = (chance * (1.0 - WRONG), (1.0 - chance) * WRONG);
+        (right / (right + wrong)).max(LEAST_BELIEF)
     }
 
     fn note(&self, learned: f32, shipped: f32) {
@@ -260,6 +275,14 @@ mod tests {
         let before = model.score(&features);
         model.learn(&features, true, 0.0);
         assert!((model.score(&features) - before).abs() < 1e-3, "a label without influence");
+    }
+
+    #[test]
+    fn a_complaint_that_is_hard_to_believe_counts_less_and_never_nothing() {
+        let model = Model::new(Start::shipped());
+        let beliefs = [-8.0, -3.0, 0.0, 8.0].map(|said| model.belief(said));
+        assert!(beliefs.is_sorted() && beliefs[0] == LEAST_BELIEF && beliefs[2] > 0.98, "{beliefs:?}");
+        assert_eq!(Model::new(Start::flat()).belief(-8.0), 1.0, "surprises are what is fitted");
     }
 
     #[test]

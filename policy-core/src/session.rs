@@ -14,6 +14,7 @@
 use crate::allowance::SessionSlot;
 use crate::engine::{Event, FilterVerdict, Refusal, Report};
 use crate::facts::{Facts, FrontEnd, SessionId, Stage, TransactionId};
+use crate::features::Heard;
 use crate::feedback::{MessageId, Subject};
 use crate::identity::{Identities, Key, Keyring};
 use crate::outcome::Outcome;
@@ -117,6 +118,8 @@ pub(crate) struct Decided {
     pub(crate) identities: Arc<Identities>,
     /// What the model said, as log-odds.
     pub(crate) said: f32,
+    /// What it had heard of the chains.
+    pub(crate) heard: Heard,
     /// Whether the standing was High or Medium.
     pub(crate) well: bool,
 }
@@ -124,7 +127,7 @@ pub(crate) struct Decided {
 impl Decided {
     pub(crate) fn of(identities: &Arc<Identities>, standing: &Standing) -> Self {
         let well = matches!(standing.word, Word::High | Word::Medium);
-        Self { identities: Arc::clone(identities), said: standing.log_odds, well }
+        Self { identities: Arc::clone(identities), said: standing.log_odds, heard: standing.heard, well }
     }
 }
 

@@ -10,7 +10,7 @@
 
 use crate::evidence::{Reading, Tally};
 use crate::features::{
-    BIAS, Features, NUMBERS, PAIRS, PER_CHAIN, SLOTS, STRANGER, TRAITS, UNKNOWN, View, logit, sigmoid,
+    BIAS, Features, Heard, NUMBERS, PAIRS, PER_CHAIN, SLOTS, STRANGER, TRAITS, UNKNOWN, View, logit, sigmoid,
 };
 use crate::identity::{Chain, Identities, Kind};
 use crate::ledger::{ChainReading, Ledger, Readings};
@@ -133,6 +133,8 @@ pub struct Standing {
     pub good_above: Option<f32>,
     /// The strongest terms that made it, strongest first.
     pub contributions: ArrayVec<Contribution, MAX_CONTRIBUTIONS>,
+    /// What the model has heard of the chains, to learn from when a label comes.
+    pub(crate) heard: Heard,
 }
 
 impl Ledger {
@@ -152,7 +154,15 @@ impl Ledger {
         let known = known(identities, readings, without);
         let purity = if without.has(Part::Purity) { 1.0 } else { self.model.calibration.purity() };
         let certainty = (judged / purity).min(1.0);
-        Standing { log_odds, probability, good_above, certainty, ..Standing::new(judged, known, strongest) }
+        let heard = features.heard();
+        Standing {
+            log_odds,
+            probability,
+            good_above,
+            certainty,
+            heard,
+            ..Standing::new(judged, known, strongest)
+        }
     }
 
     /// Every term of the standing, strongest first: they add up to its log-odds.
@@ -356,6 +366,7 @@ impl Standing {
             evidence,
             good_above,
             contributions,
+            heard: Heard::NOTHING,
         }
     }
 }
@@ -382,7 +393,8 @@ mod tests {
         }
         fn learn_at(&self, facts: &crate::facts::Facts, outcome: Outcome, at: Timestamp) {
             let identities = Identities::of(facts, &self.1, at);
-            let said = self.standing_at(facts, at).log_odds;
+            let standing = self.standing_at(facts, at);
+            let said = (standing.log_odds, &standing.heard);
             self.0.teach(&identities, said, outcome.label().unwrap(), at);
             self.0.learn(&identities, outcome, at);
         }

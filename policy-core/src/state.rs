@@ -196,8 +196,8 @@ impl State {
     fn book(&self, account: Account, at: Timestamp) {
         let Account { identities, decided, outcome } = account;
         let thought_well = decided.as_ref().is_some_and(|decided| decided.well);
-        if let (Some(spam), Some(Decided { identities, said, .. })) = (outcome.label(), decided) {
-            self.ledger.teach(&identities, said, spam, at);
+        if let (Some(spam), Some(Decided { identities, said, heard, .. })) = (outcome.label(), decided) {
+            self.ledger.teach(&identities, (said, &heard), spam, at);
         }
         self.ledger.learn(&identities, outcome, at);
         if outcome.label() == Some(false) || thought_well && matches!(outcome, Outcome::Accepted { .. }) {

@@ -105,11 +105,11 @@ impl Server {
     }
 
     /// One whole message of one recipient; `Ok` when it was let in.
-    fn deliver(&self, facts: &Facts, spam: Option<bool>) -> Result<Decision, Decision> {
+    fn deliver(&self, facts: &Facts, spam: Option<bool>) -> Result<Decision, Box<Decision>> {
         let decision = self.ask(facts);
         if decision.reply != Reply::Accept {
             self.tell(facts, Event::SessionClosed);
-            return Err(decision);
+            return Err(Box::new(decision));
         }
         let filter =
             spam.map(|spam| FilterVerdict { header: "X-Spam".into(), spam, score: None, forgeable: false });

@@ -27,7 +27,7 @@ const RETURNS: u64 = 1;
 
 /// Something that will happen: a label comes, or a message is tried again.
 enum Happening {
-    Label(Appraisal, bool),
+    Label(Box<Appraisal>, bool),
     Attempt { message: usize, number: usize },
 }
 
@@ -168,7 +168,7 @@ impl<'a> Loop<'a> {
     fn label(&mut self, message: usize, appraisal: Option<Appraisal>, now: Timestamp) {
         let label = self.labels.of(message, self.rows[message].spam);
         if let (Some(spam), Some(appraisal)) = (label, appraisal) {
-            self.plan(now.after(self.labels.delay()), Happening::Label(appraisal, spam));
+            self.plan(now.after(self.labels.delay()), Happening::Label(Box::new(appraisal), spam));
         }
     }
 

@@ -3,10 +3,11 @@
 //! Most keys of the decision and of the whole message are the same, so each stands once and chains name them by
 //! their place. Addresses stand plainly, names as keyed hashes.
 //!
-//! Invariant: whatever is read makes a valid [`Subject`] or none; where the traits are those of another version,
+//! Invariant: whatever is read makes a valid [`Subject`] or none; where traits or numbers are those of another version,
 //! one without what the decision rested on.
 
 use super::{MessageId, Subject};
+use crate::features::Heard;
 use crate::identity::{Chain, Identities, Key, Kind, MAX_CHAINS, MAX_LEVELS};
 use crate::presentation::TraitSet;
 use crate::session::Decided;
@@ -45,6 +46,8 @@ struct CarriedDecided {
     /// `None` when they are those of the message.
     identities: Option<CarriedIdentities>,
     said: f32,
+    /// What was heard of the chains.
+    heard: Vec<i8>,
     well: bool,
 }
 
@@ -56,6 +59,7 @@ impl From<&Subject> for Carried {
             identities: (decided.identities != subject.identities)
                 .then(|| carry(&decided.identities, &mut keys)),
             said: decided.said,
+            heard: decided.heard.numbers().to_vec(),
             well: decided.well,
         });
         Self { message: subject.message, let_in: subject.let_in, keys, identities, decided }
@@ -98,7 +102,8 @@ impl Carried {
                 Some(own) => read(own).map(|(own, known)| (Arc::new(own), known))?,
                 None => (Arc::clone(&identities), known),
             };
-            known.then_some(Decided { identities: own, said: decided.said, well: decided.well })
+            let heard = Heard::of_numbers(&decided.heard).filter(|_| known)?;
+            Some(Decided { identities: own, said: decided.said, heard, well: decided.well })
         });
         Some(Subject { message, let_in, identities, decided })
     }

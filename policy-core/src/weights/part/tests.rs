@@ -27,7 +27,8 @@ impl Desk {
     }
     fn learn(&self, facts: &Facts, outcome: Outcome, times: usize) {
         for _ in 0..times {
-            let (identities, said) = (self.identities(facts), self.standing(facts).log_odds);
+            let (identities, standing) = (self.identities(facts), self.standing(facts));
+            let said = (standing.log_odds, &standing.heard);
             outcome.label().into_iter().for_each(|spam| self.0.teach(&identities, said, spam, NOW));
             self.0.learn(&identities, outcome, NOW);
         }
