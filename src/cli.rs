@@ -1,8 +1,10 @@
 //! The command line. Each command has a module of its own; what it prints and how it ends goes through `output`.
 
 mod doctor;
+mod explain;
 mod feedback;
 mod keep;
+mod log;
 mod migrate;
 mod output;
 mod overrides;
@@ -11,6 +13,7 @@ mod replay;
 mod serve;
 mod setup;
 mod status;
+mod top;
 
 use clap::{Parser, Subcommand};
 use output::{EX_USAGE, STATUSES, print};
@@ -32,6 +35,15 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Show how the running daemon is doing.
     Status(status::Args),
+    /// Explain what is held of an address, a domain, a mailbox or a decision, why, and what would change it.
+    Explain(explain::Args),
+    /// Show whose mail is deferred most, who sends most, who is worst.
+    Top(top::Args),
+    /// Show the latest decisions, and with --follow those that are made from now on.
+    ///
+    /// A line is as in the log of the daemon, without the recipient, which is held as a hash alone. Of at most ten
+    /// thousand decisions; the log itself has all.
+    Log(log::Args),
     /// Let the mail of an address, network, domain or mailbox in.
     ///
     /// A domain or mailbox is known by SPF or DKIM, a domain by a reverse name that leads back as well: a forged
@@ -98,6 +110,9 @@ impl Command {
         match self {
             Self::Serve(args) => serve::run(args),
             Self::Status(args) => status::run(&args),
+            Self::Explain(args) => explain::run(&args),
+            Self::Top(args) => top::run(&args),
+            Self::Log(args) => log::run(&args),
             Self::Setup(args) => setup::run(&args),
             Self::Doctor(args) => doctor::run(&args),
             Self::Allow(args) => overrides::allow(&args),

@@ -7,7 +7,7 @@
 //! lives in memory only, and a restart begins anew.
 
 use crate::address::Address;
-use crate::admin::{Admin, Desk};
+use crate::admin::{Admin, Desk, FOLLOWERS};
 use crate::clock::Clock;
 use crate::config;
 use crate::config::Config;
@@ -27,7 +27,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info};
@@ -271,8 +271,11 @@ impl Daemon {
             memory: self.started.memory,
             started,
             listening: self.listening.clone(),
+            stop: self.stop.subscribe(),
+            followers: Arc::new(Semaphore::new(FOLLOWERS)),
+            visitors: Arc::new(Semaphore::new(1)),
         };
-        admin.serve(desk, &self.stop.subscribe());
+        admin.serve(desk);
     }
 
     /// Notes a socket; the future resolves at shutdown, when its file is gone.

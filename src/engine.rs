@@ -15,7 +15,7 @@ use crate::deadline::{Deadline, Failure};
 use crate::log::{self, Log};
 use crate::lookups::Lookups;
 use crate::mark::Marker;
-use crate::recent::{Recent, Record};
+use crate::recent::{Numbered, Recent, Record};
 use crate::stats::{Counters, Stats};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use policy_core::answer::{Answer, DecisionId, Reply};
@@ -30,6 +30,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::sync::broadcast;
 use tokio::time::Instant;
 use tracing::{Level, error};
 
@@ -139,12 +140,12 @@ impl Engine {
     }
 
     /// The decision of this id, if it is one of the latest ten thousand.
-    pub fn recent(&self, id: DecisionId) -> Option<Record> {
+    pub fn recent(&self, id: DecisionId) -> Option<Arc<Record>> {
         self.0.recent.find(id)
     }
 
     /// The latest decision on the message of this queue id, from this client if one is named.
-    pub fn recent_queue_id(&self, queue_id: &str, client: Option<IpAddr>) -> Option<Record> {
+    pub fn recent_queue_id(&self, queue_id: &str, client: Option<IpAddr>) -> Option<Arc<Record>> {
         self.0.recent.of_queue_id(queue_id, client)
     }
 
@@ -153,9 +154,14 @@ impl Engine {
         &self.0.marker
     }
 
-    /// At most `most` of the latest ten thousand decisions, the newest first.
-    pub fn newest(&self, most: usize) -> Vec<Record> {
-        self.0.recent.newest(most)
+    /// The latest ten thousand decisions, the newest first.
+    pub fn newest(&self) -> impl Iterator<Item = Arc<Record>> {
+        self.0.recent.newest_first().map(|(_, record)| record)
+    }
+
+    /// The latest decisions with their numbers, and those that are made from now on.
+    pub(crate) fn decisions(&self) -> (&Recent, broadcast::Receiver<Numbered>) {
+        (&self.0.recent, self.0.recent.follow())
     }
 
     /// Drops the latest decisions that `gone` names, and returns how many.
@@ -213,17 +219,17 @@ impl Engine {
     /// Counts, logs and remembers a decision. One that says nothing new is for debugging only.
     fn book(&self, decision: Decision, facts: Arc<Facts>, mode: Mode, now: Timestamp) {
         let Decision { verdict, reply, first, subject } = decision;
-        let record = Record { at: now, facts, verdict, reply, mode, subject };
+        let record = Record { at: now, facts, verdict, reply, mode, subject, recipient: None };
         let level = if first { Level::INFO } else { Level::DEBUG };
         if self.0.log.enabled(level) {
             self.0.log.write(&log::decision(&record, level));
         }
         if first {
             self.0.counters.count(&record);
-            self.0.recent.push(record);
+            self.0.recent.push(record, &self.0.state);
         } else {
             self.0.counters.quiet.fetch_add(1, Ordering::Relaxed);
-            if record.facts.stage >= Stage::Data {
+            if record.facts.stage >= Stage::Data || record.facts.message.queue_id.is_some() {
                 self.0.recent.know_more(record);
             }
         }

@@ -9,6 +9,7 @@
 //! | [`demo`] | a story played through the daemon, for who wants to see what it is |
 //! | [`replay`] | a recording of mail played through the engine, before anything goes live |
 //! | [`engine`] | a question on its way to its answer, within its deadline, and into the log |
+//! | [`explain`] | what is held of somebody, why, and what would change it |
 //! | [`feedback`] | what is said of a message later, on its way to the ledger |
 //! | [`store`] | the state on the disk, for a restart and for the day after a crash |
 //! | [`migrate`] | what postgrey, sqlgrey and rspamd know and how they are set, for who comes from there |
@@ -29,6 +30,7 @@ pub mod demo;
 mod descriptors;
 mod doctor;
 pub mod engine;
+pub mod explain;
 pub mod feedback;
 pub mod log;
 pub mod lookups;

@@ -453,8 +453,5 @@ impl Verdict {
 }
 
 fn recipient_digest(state: &State, facts: &Facts) -> u64 {
-    let Some(recipient) = &facts.envelope.recipient else { return 0 };
-    let domain = recipient.domain.as_ref().map_or("", |domain| domain.as_str());
-    let local_part = recipient.folded_local_part();
-    state.keyring.digest(&[b"recipient", local_part.as_bytes(), domain.as_bytes()])
+    facts.envelope.recipient.as_ref().map_or(0, |recipient| state.keyring.recipient(recipient).0)
 }

@@ -1,18 +1,20 @@
-//! What is held of a client, why, until when: for people to read.
+//! What is held of a client, why, until when, and what would change it: for whoever shows it to people.
 
-use crate::allowance::{Dimension, PerHour, Quota};
+use crate::allowance::{PerHour, Quota};
 use crate::evidence::Reading;
 use crate::facts::Facts;
 use crate::feedback::Heard;
 use crate::findings::Note;
 use crate::identity::{Identities, Key, Kind, networks_of};
+use crate::ledger::Readings;
+use crate::name::{DomainName, Mailbox};
 use crate::policy::Policy;
 use crate::quota::Lane;
 use crate::standing::{Contribution, Standing, Word};
 use crate::state::State;
 use crate::time::Timestamp;
-use crate::verdict::in_words;
-use std::fmt;
+use ipnet::IpNet;
+use std::net::IpAddr;
 
 /// What is held of one identity.
 #[derive(Clone, Debug)]
@@ -24,6 +26,27 @@ pub struct KeyExplanation {
     /// What is remembered of it.
     pub reading: Reading,
 }
+
+impl KeyExplanation {
+    /// Whether nothing is remembered of it.
+    pub fn is_empty(&self) -> bool {
+        self.reading == Reading::NOTHING
+    }
+}
+
+/// What would make another word of a standing, if nothing else changed meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prospect {
+    /// So many messages, each of weight 1.
+    pub messages: u16,
+    /// Good ones, or bad ones.
+    pub good: bool,
+    /// The word then.
+    pub word: Word,
+}
+
+/// Prospects that lie further off than this are none.
+const FAR: u16 = 100;
 
 /// Everything that a decision on these facts would rest on.
 #[derive(Clone, Debug)]
@@ -44,6 +67,8 @@ pub struct Explanation {
     pub outstanding: (PerHour, u32),
     /// When pending deferrals of the address may pass.
     pub pending: Vec<Timestamp>,
+    /// What would make another word of the standing: good messages, and bad ones.
+    pub prospects: Vec<Prospect>,
     /// The moment of the explanation.
     pub now: Timestamp,
 }
@@ -68,11 +93,79 @@ impl State {
             contributions: self.ledger.all_contributions(&identities, &readings, now),
             pending: self.deferrals.pending_of(address, now),
             heard: self.messages.heard_of(&[address, identities.group.unwrap_or(address)]),
+            prospects: [true, false]
+                .into_iter()
+                .filter_map(|good| self.prospect(&identities, &readings, standing.word, good, now))
+                .collect(),
             found: facts.findings.notes.clone(),
             standing,
             quota,
             now,
         }
+    }
+
+    /// The first number of messages that makes another word, by trying one after another.
+    fn prospect(
+        &self,
+        identities: &Identities,
+        readings: &Readings,
+        word: Word,
+        good: bool,
+        now: Timestamp,
+    ) -> Option<Prospect> {
+        let mut then = readings.clone();
+        let mut prospects = (1..=FAR).map(|messages| {
+            for reading in then.iter_mut().flatten() {
+                for tally in [&mut reading.slow, &mut reading.fast] {
+                    *(if good { &mut tally.good } else { &mut tally.bad }) += 1.0;
+                }
+            }
+            let word = self.ledger.standing(identities, &then, now).word;
+            Prospect { messages, good, word }
+        });
+        prospects.find(|prospect| prospect.word != word)
+    }
+
+    /// What is remembered of a domain: as itself and as its organisational domain, verified, claimed, and in the
+    /// names that hosts go by; and of one mailbox when it is of a verified domain. Only what there is.
+    pub fn records_of(
+        &self,
+        domain: &DomainName,
+        mailbox: Option<&Mailbox>,
+        now: Timestamp,
+    ) -> Vec<KeyExplanation> {
+        const KINDS: [Kind; 6] =
+            [Kind::Verified, Kind::Claimed, Kind::ReverseName, Kind::Unconfirmed, Kind::Helo, Kind::Signed];
+        let whole = domain.as_str();
+        let organisational = domain.organisational().filter(|name| *name != whole);
+        let names: Vec<&str> = std::iter::once(whole).chain(organisational).collect();
+        let of = |kind: Kind, name: &str, key: Key| KeyExplanation {
+            kind,
+            name: name.to_owned(),
+            reading: self.ledger.read(&key, now),
+        };
+        let mailbox = mailbox
+            .map(|mailbox| of(Kind::Mailbox, &mailbox.to_string(), self.keyring.verified_mailbox(mailbox)));
+        let named = KINDS.into_iter().flat_map(|kind| names.iter().map(move |name| (kind, *name)));
+        let named = named.map(|(kind, name)| of(kind, name, self.keyring.named(kind, name)));
+        mailbox.into_iter().chain(named).filter(|key| !key.is_empty()).collect()
+    }
+
+    /// What is remembered of an address.
+    pub fn reading_of(&self, address: IpAddr, now: Timestamp) -> Reading {
+        self.ledger.read(&Key::address(address), now)
+    }
+
+    /// The addresses that come first in some order. Visits the whole table, holding each lock for some
+    /// microseconds.
+    pub fn ranking(&self, order: Order, most: usize, now: Timestamp) -> Vec<Ranked> {
+        let mut ranking = Ranking { order, most, rows: Vec::new() };
+        self.ledger.records.for_each(|key, record| {
+            if let Some(network) = key.host() {
+                ranking.offer(Ranked { network, reading: record.read(now) });
+            }
+        });
+        ranking.into_rows()
     }
 
     fn named(&self, facts: &Facts, identities: &Identities, now: Timestamp) -> Vec<KeyExplanation> {
@@ -119,96 +212,60 @@ fn reverse_name(facts: &Facts) -> Option<String> {
     name.map(ToString::to_string)
 }
 
-impl fmt::Display for Explanation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let standing = &self.standing;
-        writeln!(
-            f,
-            "standing   {} - spam with a chance of {:.0} % (between {:.0} % and {:.0} %), from {:.1} messages' worth of evidence",
-            standing.word,
-            100.0 * standing.probability,
-            100.0 * standing.lower,
-            100.0 * standing.upper,
-            standing.evidence
-        )?;
-        writeln!(f, "because")?;
-        for c in self.contributions.iter().filter(|c| c.log_odds.abs() >= 0.05) {
-            let side = if c.log_odds > 0.0 { "against it" } else { "for it" };
-            writeln!(
-                f,
-                "  {:+.2} {side:<10} {} (alone: {:.0} % spam, {:.1} messages)",
-                c.log_odds,
-                c.source,
-                100.0 * c.estimate,
-                c.evidence
-            )?;
+/// What addresses are ranked by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Messages let in today (UTC).
+    Volume,
+    /// The weight of bad evidence of the last weeks.
+    Bad,
+}
+
+/// An address and what is remembered of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ranked {
+    /// An IPv4 address, or an IPv6 /64.
+    pub network: IpNet,
+    /// What is remembered of it.
+    pub reading: Reading,
+}
+
+/// The first of all that were offered. Holds at most twice what is wanted.
+struct Ranking {
+    order: Order,
+    most: usize,
+    rows: Vec<Ranked>,
+}
+
+impl Ranking {
+    fn offer(&mut self, row: Ranked) {
+        if self.order.of(&row) > 0.0 {
+            self.rows.push(row);
         }
-        self.found(f)?;
-        self.remembered(f)?;
-        self.heard(f)?;
-        self.limits(f)
+        if self.rows.len() >= 2 * self.most.max(1) {
+            self.cut();
+        }
+    }
+
+    fn cut(&mut self) {
+        let order = self.order;
+        self.rows.sort_unstable_by(|a, b| {
+            order.of(b).total_cmp(&order.of(a)).then_with(|| a.network.cmp(&b.network))
+        });
+        self.rows.truncate(self.most);
+    }
+
+    fn into_rows(mut self) -> Vec<Ranked> {
+        self.cut();
+        self.rows
     }
 }
 
-impl Explanation {
-    fn found(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.found.is_empty() {
-            writeln!(f, "found (signal, what it says, source, age)")?;
+impl Order {
+    fn of(self, row: &Ranked) -> f32 {
+        match self {
+            Self::Volume => row.reading.today,
+            Self::Bad => row.reading.slow.bad,
         }
-        for Note { signal, value, source, age } in &self.found {
-            let age = age.map_or_else(String::new, |age| format!(", {} ago", in_words(age)));
-            writeln!(f, "  {signal:<8} {value} ({source}{age})")?;
-        }
-        Ok(())
-    }
-
-    fn remembered(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "remembered (weights of the last weeks, good and bad; messages today, and on the busiest day)"
-        )?;
-        for key in &self.identities {
-            let slow = key.reading.slow;
-            let (kind, name) = (key.kind.word(), &key.name);
-            let (good, bad, today, busiest) = (slow.good, slow.bad, key.reading.today, key.reading.busiest);
-            writeln!(f, "  {kind:<32} {name:<34} {good:>8.2} {bad:>8.2} {today:>8.0} {busiest:>8.0}")?;
-        }
-        Ok(())
-    }
-
-    fn heard(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.heard.is_empty() {
-            writeln!(f, "heard of its messages (from, spam, ham, the latest)")?;
-        }
-        for Heard { source, spam, ham, last } in &self.heard {
-            let ago = in_words(self.now.since(*last));
-            writeln!(f, "  {:<32} {spam:>8} {ham:>8} {ago} ago", source.name())?;
-        }
-        Ok(())
-    }
-
-    fn limits(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "limits of the address (at once, by the hour, left now)")?;
-        let (used, sessions) = self.outstanding;
-        for (i, dimension) in Dimension::HOURLY.into_iter().enumerate() {
-            let (burst, rate) = (self.quota.burst.0[i], self.quota.rate.0[i]);
-            let unit = dimension.unit();
-            writeln!(f, "  {unit:<32} {burst:>12.0} {rate:>12.0} {:>12.0}", (burst - used.0[i]).max(0.0))?;
-        }
-        writeln!(
-            f,
-            "  {:<32} {:>12} {:>12} {:>12}",
-            Dimension::Sessions.unit(),
-            self.quota.sessions,
-            "-",
-            { self.quota.sessions.saturating_sub(sessions) }
-        )?;
-        for at in &self.pending {
-            match at.since(self.now) {
-                left if left.is_zero() => writeln!(f, "deferred   a retry passes now")?,
-                left => writeln!(f, "deferred   a retry passes in {}", in_words(left))?,
-            }
-        }
-        Ok(())
     }
 }

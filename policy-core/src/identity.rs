@@ -8,7 +8,7 @@
 //! keys of its own kind: a forger neither spends nor stains the verified domain.
 
 use crate::facts::Facts;
-use crate::name::Sender;
+use crate::name::{Mailbox, Sender};
 use crate::names::{MAX_VERIFIED, Name, Names};
 use crate::presentation::{ReverseName, TraitSet};
 use crate::shape::pattern;
@@ -120,6 +120,17 @@ impl Key {
         Self(self.0 ^ (lane as u64) << 60, self.1)
     }
 
+    /// The host that an address's key stands for: an IPv4 address, or an IPv6 /64.
+    pub(crate) fn host(&self) -> Option<IpNet> {
+        const ADDRESS: u8 = Kind::Address as u8;
+        let address = match (self.kind(), self.0 & 0xff) {
+            (ADDRESS, 4) => IpAddr::V4(u32::try_from(self.1).ok()?.into()),
+            (ADDRESS, 6) => IpAddr::V6((u128::from(self.1) << 64).into()),
+            _ => return None,
+        };
+        Some(networks_of(address)[0])
+    }
+
     /// One of `count` stripes, a power of two.
     pub(crate) const fn stripe(&self, count: usize) -> usize {
         // Fibonacci hashing: addresses differ in their low bits, names everywhere.
@@ -170,6 +181,10 @@ pub fn networks_of(address: IpAddr) -> [IpNet; 2] {
     }
 }
 
+/// A recipient as a keyed hash: who holds it can tell whether it is the same, and not whose it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RecipientHash(pub(crate) u64);
+
 /// Turns names into keys, with a secret that stays with the state.
 #[derive(Clone)]
 pub struct Keyring(SipHasher13);
@@ -214,6 +229,19 @@ impl Keyring {
     /// A key that is not an identity, made of arbitrary parts.
     pub(crate) fn internal(&self, parts: &[&[u8]]) -> Key {
         self.hash(Kind::Internal, parts)
+    }
+
+    /// The key of a mailbox whose domain is verified.
+    pub(crate) fn verified_mailbox(&self, mailbox: &Mailbox) -> Key {
+        let domain = mailbox.domain.as_ref().map_or("", |domain| domain.as_str());
+        self.mailbox(&mailbox.folded_local_part(), domain, b"verified")
+    }
+
+    /// A recipient, told from others and not known.
+    pub(crate) fn recipient(&self, recipient: &Mailbox) -> RecipientHash {
+        let domain = recipient.domain.as_ref().map_or("", |domain| domain.as_str());
+        let local_part = recipient.folded_local_part();
+        RecipientHash(self.digest(&[b"recipient", local_part.as_bytes(), domain.as_bytes()]))
     }
 
     /// 128 bits for a purpose, from which the secret cannot be told.
@@ -476,6 +504,14 @@ mod tests {
         assert_eq!(prefix("192.0.2.1"), prefix("192.0.2.254"));
         assert_eq!(prefix("2001:db8:1:2::1"), prefix("2001:db8:1:ffff::1"));
         assert_ne!(prefix("2001:db8:1::1"), prefix("2001:db8:2::1"));
+    }
+
+    #[test]
+    fn an_addresss_key_tells_the_host() {
+        let host = |s: &str| Key::address(s.parse().unwrap()).host().map(|host| host.to_string());
+        assert_eq!(host("192.0.2.1").as_deref(), Some("192.0.2.1/32"));
+        assert_eq!(host("2001:db8:1:2::9").as_deref(), Some("2001:db8:1:2::/64"));
+        assert_eq!(Key::prefix("192.0.2.1".parse().unwrap()).host(), None);
     }
 
     #[test]

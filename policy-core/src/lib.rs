@@ -51,5 +51,6 @@ pub mod verdict;
 pub mod weights;
 
 pub use decide::{Decision, decide, hear, learn, report};
-pub use explain::{Explanation, KeyExplanation};
+pub use explain::{Explanation, KeyExplanation, Order, Prospect, Ranked};
+pub use identity::RecipientHash;
 pub use state::{Appraisal, MemoryShare, State, Usage};

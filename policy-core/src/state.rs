@@ -7,10 +7,11 @@ use crate::deferral::Deferrals;
 use crate::facts::Facts;
 use crate::feedback::book::{Heard, Messages};
 use crate::feedback::{MessageId, News};
-use crate::identity::{Identities, Key, Keyring};
+use crate::identity::{Identities, Key, Keyring, RecipientHash};
 use crate::ladder::{Place, Rungs};
 use crate::ledger::Ledger;
 use crate::model::ModelHealth;
+use crate::name::Mailbox;
 use crate::outcome::Outcome;
 use crate::overrides::Overrides;
 use crate::pools::Pools;
@@ -159,6 +160,11 @@ impl State {
     pub fn next_id(&self) -> DecisionId {
         const STEP: u64 = 0x9e_3779_b97f;
         DecisionId::new(self.decisions.fetch_add(STEP, Ordering::Relaxed))
+    }
+
+    /// A recipient as it may be held for longer than its mail.
+    pub fn recipient_hash(&self, recipient: &Mailbox) -> RecipientHash {
+        self.keyring.recipient(recipient)
     }
 
     /// What is thought of a client and message, without a decision: nothing is debited, booked or learned.

@@ -100,7 +100,6 @@ impl Client {
     }
 
     /// Asks, and gives the answer as it comes.
-    #[allow(dead_code, reason = "the commands that change something are on their way")]
     pub(crate) async fn stream(&self, path: &str, query: impl Serialize) -> Result<Incoming, ClientError> {
         Ok(self.ask(Method::GET, path, query, Bytes::new()).await?.into_body())
     }

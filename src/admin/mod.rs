@@ -26,7 +26,7 @@ mod routes;
 mod server;
 mod token;
 
-pub(crate) use routes::{overrides, status};
+pub(crate) use routes::{explain, log, overrides, status, top};
 
 use crate::address::Address;
 use crate::config::{Config, DEFAULT_SOCKET};
@@ -40,8 +40,11 @@ use policy_core::time::Timestamp;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use token::Token;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tracing::{error, info};
+
+/// Who may follow the log at a time.
+pub(crate) const FOLLOWERS: usize = 16;
 
 /// What routes work with.
 #[derive(Debug)]
@@ -57,6 +60,12 @@ pub(crate) struct Desk {
     pub(crate) started: Timestamp,
     /// Every socket of the daemon.
     pub(crate) listening: Vec<Listening>,
+    /// Says when the daemon is told to stop.
+    pub(crate) stop: watch::Receiver<bool>,
+    /// Room for who follows the log.
+    pub(crate) followers: Arc<Semaphore>,
+    /// Room for one who visits a whole table.
+    pub(crate) visitors: Arc<Semaphore>,
 }
 
 /// The interface, before it serves.
@@ -91,8 +100,9 @@ impl Admin {
         self.bound.iter().map(|bound| Listening { protocol: "admin", address: bound.address.clone() })
     }
 
-    /// Serves until `stop` says so. A server that ends costs only itself.
-    pub(crate) fn serve(self, desk: Desk, stop: &watch::Receiver<bool>) {
+    /// Serves until the desk's `stop` says so. A server that ends costs only itself.
+    pub(crate) fn serve(self, desk: Desk) {
+        let stop = desk.stop.clone();
         let router: Router = routes::all(Arc::new(desk), self.guard);
         for bound in self.bound {
             info!(protocol = "admin", address = %bound.address, "listening");

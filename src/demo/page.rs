@@ -1,8 +1,9 @@
 //! What the reader sees: readable on a terminal, plain in a pipe.
 
+use crate::explain::because;
 use crate::recent::Record;
 use owo_colors::{OwoColorize, Style};
-use policy_core::verdict::{Action, Reason, in_words};
+use policy_core::verdict::Action;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
@@ -87,18 +88,7 @@ fn wrapped(text: &str, width: usize) -> Vec<String> {
 /// The reason in plain words.
 fn why(record: &Record) -> String {
     let verdict = &record.verdict;
-    let reason = match &verdict.reason {
-        Reason::Returned(delay) => format!("it came back after {}, as it was asked to", in_words(*delay)),
-        Reason::Allowed => "within its allowance".to_owned(),
-        Reason::Spamtrap => "nobody writes to this address honestly; let in, and held against it".to_owned(),
-        Reason::FirstContact => "a stranger that looks like spam waits once".to_owned(),
-        Reason::Reputation => "a sender that is known and looks like spam waits with each message".to_owned(),
-        Reason::Gateway => "this recipient domain takes mail from its gateway alone".to_owned(),
-        Reason::Spike(_) => "far more mail than on any day before".to_owned(),
-        Reason::Limit(_) => "its allowance is used up, and fills again by the hour".to_owned(),
-        Reason::Narrowed(_) => "its standing has narrowed its allowance, and that is used up".to_owned(),
-        other => other.code().to_owned(),
-    };
+    let reason = because(&verdict.reason);
     let Some(standing) = &verdict.standing else { return reason };
     let strongest = standing.contributions.iter().take(2).map(|c| c.source.to_string());
     format!(

@@ -6,10 +6,11 @@ use super::wire::{self, Host, Mail, PolicyClient, Port};
 use crate::clock::{Clock, ManualClock};
 use crate::config::Config;
 use crate::daemon::Daemon;
+use crate::explain::Explained;
 use crate::recent::Record;
-use policy_core::Explanation;
 use policy_core::time::Timestamp;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The configuration of the demonstration: the defaults, but for what the story needs.
@@ -102,16 +103,14 @@ impl Stage {
         }
     }
 
-    fn latest(&self, host: &Host) -> Option<Record> {
-        let newest = self.daemon.engine().newest(8);
-        newest.into_iter().find(|record| host.ip() == Some(record.facts.client.address))
+    fn latest(&self, host: &Host) -> Option<Arc<Record>> {
+        self.daemon.engine().newest().find(|record| host.ip() == Some(record.facts.client.address))
     }
 
     /// What is held of a host, as after its latest mail.
-    pub(super) fn explain(&self, host: &Host) -> Option<Explanation> {
-        let engine = self.daemon.engine();
-        let facts = self.latest(host)?.facts;
-        Some(engine.state().explain(&engine.policy(), &facts, engine.clock().now()))
+    pub(super) fn explain(&self, host: &Host) -> Option<Explained> {
+        let record = self.latest(host)?;
+        Some(Explained::of_decision(self.daemon.engine(), host.address, &record))
     }
 
     /// The daemon ends.

@@ -75,7 +75,8 @@ fn by_mark(engine: &Engine, header: &Header<'_>) -> Result<Found, Option<Unmarke
 }
 
 fn decided(engine: &Engine, border: &Border) -> Option<Found> {
-    remembered(&engine.recent_queue_id(border.queue_id.as_deref()?, Some(border.client.address))?)
+    let record = engine.recent_queue_id(border.queue_id.as_deref()?, Some(border.client.address))?;
+    remembered(&record)
 }
 
 fn remembered(record: &Record) -> Option<Found> {

@@ -146,7 +146,7 @@ async fn without_a_mark_the_border_servers_line_counts() {
 async fn ids_and_queue_ids_name_a_message() {
     let (engine, _) = engine();
     delivered(&engine).await;
-    let id = engine.newest(1)[0].verdict.id.to_string();
+    let id = engine.newest().next().unwrap().verdict.id.to_string();
     let say = |about, verdict| {
         let engine = engine.clone();
         async move { take(&engine, None, &request(about, Source::Api, Some(verdict))).await }

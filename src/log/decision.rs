@@ -228,7 +228,15 @@ mod tests {
             _ => Reply::Accept,
         };
         let at = Timestamp::from_secs(0);
-        Record { at, facts: Arc::new(facts), verdict: Arc::new(verdict), reply, mode, subject: None }
+        Record {
+            at,
+            facts: Arc::new(facts),
+            verdict: Arc::new(verdict),
+            reply,
+            mode,
+            subject: None,
+            recipient: None,
+        }
     }
 
     #[test]

@@ -38,7 +38,7 @@ impl Format {
     /// The formats by their names in the configuration.
     pub const WORDS: [(&'static str, Self); 2] = [("text", Self::Text), ("json", Self::Json)];
 
-    fn render(self, line: &Line<'_>, stamp: Stamp) -> String {
+    pub(crate) fn render(self, line: &Line<'_>, stamp: Stamp) -> String {
         match self {
             Self::Text => line.text(stamp),
             Self::Json => line.json(),
@@ -121,7 +121,8 @@ impl<S: Subscriber> Layer<S> for Events {
     }
 }
 
-fn lost(lines: u64) -> Line<'static> {
+/// The line that says that lines are missing.
+pub(crate) fn lost(lines: u64) -> Line<'static> {
     let mut line = Line::event(system_now(), Level::WARN);
     line.push("message", Value::Text("log lines lost, nobody read them".into()));
     line.push("lines", Value::Integer(i64::try_from(lines).unwrap_or(i64::MAX)));

@@ -75,7 +75,7 @@ async fn asking(server: SocketAddr, toml: &str) -> Result<Tempfail, Failure> {
 
 /// What was known of the mail that was decided last.
 fn known(tempfail: &Tempfail) -> Result<Arc<Facts>, Failure> {
-    Ok(tempfail.record(&tempfail.last()?["id"])?.facts)
+    Ok(Arc::clone(&tempfail.record(&tempfail.last()?["id"])?.facts))
 }
 
 async fn a_listed_client_waits_and_its_neighbour_does_not(set_up: SetUp) -> TestResult {
@@ -91,7 +91,7 @@ async fn a_listed_client_waits_and_its_neighbour_does_not(set_up: SetUp) -> Test
     tempfail.last()?.must_say(&[("reason", "first-contact"), ("lists", "list.test")])?;
     let facts = known(&tempfail)?;
     assert_eq!(facts.findings.listing, Listing::Listed);
-    let explained = tempfail.explain(&tempfail.last()?)?.to_string();
+    let explained = tempfail.explained(&tempfail.last()?)?;
     assert!(explained.contains("on a DNS list (alone:"), "{explained}");
     assert!(explained.contains("192.0.2.66: listed  (weight 1.0) (list.test, "), "{explained}");
     tempfail.pass(3 * MINUTE);
@@ -147,7 +147,7 @@ async fn who_has_no_reverse_name_is_told_from_who_is_not_known(set_up: SetUp) ->
         visit.send(&mail("a@pool.example")).await?;
         let facts = known(&tempfail)?;
         assert_eq!(facts.findings.reverse_name_failed, failed, "{address}: {:?}", facts.findings.notes);
-        let explained = tempfail.explain(&tempfail.last()?)?.to_string();
+        let explained = tempfail.explained(&tempfail.last()?)?;
         assert_eq!(explained.contains("no reverse name"), !failed, "{explained}");
     }
     Ok(())

@@ -10,8 +10,10 @@ use policy_core::time::Timestamp;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 use tempfail::clock::ManualClock;
+use tempfail::explain::Explained;
 use tempfail::log::{Format, Log};
 use tempfail::recent::Record;
 use tempfail::{Clock, Config, Daemon};
@@ -110,7 +112,7 @@ impl Tempfail {
     }
 
     /// The decision that a reply names by the id at its end.
-    pub(crate) fn record(&self, id: &str) -> Result<Record, Failure> {
+    pub(crate) fn record(&self, id: &str) -> Result<Arc<Record>, Failure> {
         let id = DecisionId::parse(id).ok_or_else(|| format!("{id} is no id"))?;
         self.daemon.engine().recent(id).ok_or_else(|| format!("no decision {id} is remembered").into())
     }
@@ -120,6 +122,12 @@ impl Tempfail {
         let record = self.record(&decision["id"])?;
         let engine = self.daemon.engine();
         Ok(engine.state().explain(&engine.policy(), &record.facts, self.clock.now()))
+    }
+
+    /// The same as a person reads it.
+    pub(crate) fn explained(&self, decision: &Line) -> Result<String, Failure> {
+        let record = self.record(&decision["id"])?;
+        Ok(Explained::of_decision(self.daemon.engine(), &decision["id"], &record).to_string())
     }
 
     /// The weight of bad evidence about the address of a decision's client, and of good.

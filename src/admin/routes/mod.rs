@@ -2,11 +2,14 @@
 //!
 //! Whatever is no GET needs an [`Author`](super::gate::Author); the gate sees to it before a route is reached.
 
+pub(crate) mod explain;
 mod feedback;
+pub(crate) mod log;
 mod metrics;
 mod moving;
 pub(crate) mod overrides;
 pub(crate) mod status;
+pub(crate) mod top;
 
 use super::Desk;
 use super::gate::{self, Guard};
@@ -33,6 +36,8 @@ pub(super) fn all(desk: Arc<Desk>, guard: Arc<Guard>) -> Router {
     let quick = Router::new()
         .route(gate::FEEDBACK, feedback)
         .route("/v1/status", get(status::status))
+        .route("/v1/explain", get(explain::explain))
+        .route("/v1/top", get(top::top))
         .route("/v1/overrides", get(overrides::list).post(overrides::overrule))
         .route("/v1/overrides/lift", post(overrides::lift))
         .route("/v1/forget", post(overrides::forget))
@@ -40,8 +45,10 @@ pub(super) fn all(desk: Arc<Desk>, guard: Arc<Guard>) -> Router {
         .route("/metrics", get(metrics::metrics))
         .layer(middleware::from_fn(within));
     // What lasts for as long as the other end wants: its author sees to its bounds.
-    let lasting =
-        Router::new().route("/v1/export", get(moving::export)).route("/v1/import", post(moving::import));
+    let lasting = Router::new()
+        .route("/v1/log", get(log::log))
+        .route("/v1/export", get(moving::export))
+        .route("/v1/import", post(moving::import));
     quick
         .merge(lasting)
         .fallback(unknown)

@@ -5,6 +5,7 @@
 use super::super::Desk;
 use super::super::gate::Author;
 use super::super::reply::Failure;
+pub(crate) use crate::explain::OverrideTold as Told;
 use crate::log::{mode, moment};
 use axum::Json;
 use axum::extract::State;
@@ -45,16 +46,6 @@ pub(crate) struct About {
     pub(crate) key: String,
     #[serde(default)]
     pub(crate) force: bool,
-}
-
-/// An override as it is told.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub(crate) struct Told {
-    pub(crate) key: String,
-    pub(crate) effect: Effect,
-    pub(crate) since: String,
-    pub(crate) until: Option<String>,
-    pub(crate) note: String,
 }
 
 /// What a change came to.
@@ -99,13 +90,6 @@ pub(crate) struct Entry {
     pub(crate) key: String,
     pub(crate) until: Option<String>,
     pub(crate) note: String,
-}
-
-impl From<Override> for Told {
-    fn from(said: Override) -> Self {
-        let Override { subject, effect, since, until, note } = said;
-        Self { key: subject.to_string(), effect, since: moment(since), until: until.map(moment), note }
-    }
 }
 
 impl From<Change> for Entry {

@@ -4,6 +4,7 @@ use super::{Administered, read_answer};
 use crate::support::LONG;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
 const STATUS: &str = "/v1/status";
@@ -116,4 +117,44 @@ fn who_holds_connections_keeps_nobody_out_for_long() {
     }
     assert!(begun.elapsed() < LONG, "they were closed by the daemon");
     assert_eq!(daemon.ask("GET", STATUS, "", "").0, 200);
+}
+
+#[test]
+fn followers_are_bounded_and_hold_nobody_up() {
+    let mut daemon = Administered::start("");
+    let follow = || {
+        let mut stream = TcpStream::connect_timeout(&daemon.tcp, LONG).unwrap();
+        stream.set_read_timeout(Some(LONG)).unwrap();
+        stream.write_all(b"GET /v1/log?follow=true HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+        let mut head = [0; 12];
+        stream.read_exact(&mut head).unwrap();
+        (stream, String::from_utf8(head.to_vec()).unwrap())
+    };
+    let following: Vec<(TcpStream, String)> = (0..15).map(|_| follow()).collect();
+    assert!(following.iter().all(|(_, head)| head == "HTTP/1.1 200"), "{following:?}");
+    // The buffers of a unix socket are small, so this one is behind soon.
+    let mut slow = UnixStream::connect(daemon.path("admin.sock")).unwrap();
+    slow.set_read_timeout(Some(LONG)).unwrap();
+    slow.write_all(b"GET /v1/log?follow=true HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let mut head = [0; 12];
+    slow.read_exact(&mut head).unwrap();
+    assert_eq!(follow().1, "HTTP/1.1 503");
+    // None of them reads, and there is more to tell than any queue holds.
+    let mut client = daemon.served.policy();
+    for n in 0..5_000u32 {
+        client.ask(&format!("198.51.{}.{}", n / 250, n % 250), 2000, n);
+    }
+    client.ask("192.0.2.7", 1001, 1);
+    let (mut told, mut octets) = (String::new(), [0; 1 << 16]);
+    while !told.contains("192.0.2.7") {
+        let read = slow.read(&mut octets).unwrap();
+        assert!(read > 0, "the daemon closed it");
+        told.push_str(&String::from_utf8_lossy(&octets[..read]));
+    }
+    assert!(told.contains("log lines lost, nobody read them"), "all was told, so nothing was tested");
+    drop((slow, following));
+    // Their places are given back once they are seen to have gone.
+    while follow().1 != "HTTP/1.1 200" {
+        std::thread::yield_now();
+    }
 }

@@ -1,7 +1,10 @@
 //! The admin interface of the real daemon, over both sockets, asked by the real program and by hand.
 
+mod document;
+mod explain;
 mod feedback;
 mod hostile;
+mod log;
 mod overrides;
 mod status;
 

@@ -1,0 +1,38 @@
+//! `docs/api.md`: every example in it is asked, and every route in its table is there.
+
+use super::Administered;
+
+const DOCUMENT: &str = include_str!("../../../docs/api.md");
+
+#[test]
+fn every_example_is_answered_as_written() {
+    let daemon = Administered::start("");
+    let mut asked = 0;
+    for block in DOCUMENT.split("```").skip(1).step_by(2) {
+        let lines: Vec<&str> = block.trim().lines().collect();
+        let [request, answer] = lines[..] else { continue };
+        let (method, path) = request.split_once(' ').unwrap();
+        let (status, body) = answer.split_once(' ').unwrap();
+        let answered = daemon.ask(method, path, "", "");
+        assert_eq!(answered, (status.parse().unwrap(), body.to_owned()), "{request}");
+        asked += 1;
+    }
+    assert!(asked >= 3, "only {asked} examples");
+}
+
+#[test]
+fn every_route_is_there() {
+    let daemon = Administered::start("");
+    let authorized =
+        format!("Authorization: Bearer {}\r\nContent-Type: application/json\r\n", daemon.token());
+    let rows = DOCUMENT.lines().filter(|line| line.starts_with("| `GET") || line.starts_with("| `POST"));
+    let routes: Vec<&str> =
+        rows.flat_map(|row| row.split('|').nth(1).unwrap().split('`').skip(1).step_by(2)).collect();
+    assert!(routes.len() >= 11, "{routes:?}");
+    for route in routes {
+        let (method, path) = route.split_once(' ').unwrap();
+        let path = path.split('?').next().unwrap();
+        let (status, body) = daemon.ask(method, path, &authorized, "");
+        assert!(!body.contains("there is nothing at") && status != 405, "{route}: {status} {body}");
+    }
+}
