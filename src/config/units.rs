@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-/// No time in a configuration is longer.
-const LONGEST: Duration = Duration::from_secs(30 * 86_400);
+/// No time in a configuration is longer: ten years.
+const LONGEST: Duration = Duration::from_secs(3650 * 86_400);
 
 /// What a duration looks like.
 pub(super) const DURATION: &str = r#"a duration such as "500ms", "290s", "5m" or "1h 30m""#;
@@ -17,7 +17,7 @@ pub(super) const COUNT_PER_HOUR: &str = r#"a number by the hour such as "30/h""#
 /// What a size by the hour looks like.
 pub(super) const SIZE_PER_HOUR: &str = r#"a size by the hour such as "200MB/h""#;
 
-/// Reads a duration, at most 30 days.
+/// Reads a duration, at most ten years.
 pub(super) fn duration(text: &str) -> Option<Duration> {
     humantime::parse_duration(text).ok().filter(|&duration| duration <= LONGEST)
 }
@@ -80,8 +80,8 @@ mod tests {
         assert_eq!(duration("290s"), Some(Duration::from_secs(290)));
         assert_eq!(duration("5m"), Some(Duration::from_secs(300)));
         assert_eq!(duration("1h 30m"), Some(Duration::from_secs(5400)));
-        assert_eq!(duration("30days"), Some(LONGEST));
-        for bad in ["", "290", "-1s", "31days", "5 moons", "99999999999999999999s", "s"] {
+        assert_eq!(duration("3650days"), Some(LONGEST));
+        for bad in ["", "290", "-1s", "3651days", "5 moons", "99999999999999999999s", "s"] {
             assert_eq!(duration(bad), None, "{bad}");
         }
     }
