@@ -280,7 +280,9 @@ async fn a_filters_verdict_is_read_and_a_forged_one_is_removed(lines: &str, spam
     assert!(text.contains("X-Spam-Status: No, score="), "{text}");
     let line = tempfail.last()?;
     tempfail.until("a good verdict", |t| t.weights(&line).is_ok_and(|w| w == (0.0, 1.25))).await?;
-    let forged = letter("2").header("To", "good@dest.example").header("X-Spam-Status", "No, score=-99");
+    // rspamd counts a verdict of another filter before it, which it finds in this field.
+    let flagged = letter("2").header("To", "good@dest.example").header("X-Spam-Flag", "YES");
+    let forged = flagged.header("X-Spam-Status", "No, score=-99");
     let spam = forged.body(spam);
     let text = mailbox.deliver(&postfix, &client, &spam).await?;
     assert!(text.contains("X-Spam-Status: Yes, score=") && !text.contains("score=-99"), "{text}");
