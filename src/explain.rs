@@ -105,8 +105,10 @@ pub struct Explained {
 pub struct StandingTold {
     /// High, Medium, Low, Bad or New.
     pub word: String,
-    /// The chance that the next message is spam.
+    /// The chance that the next message is spam, which the word rests on: what it looks like, and its own record.
     pub probability: f32,
+    /// The chance by what it looks like alone: the terms add up to it.
+    pub looks: f32,
     /// Its optimistic end.
     pub lower: f32,
     /// Its pessimistic end.
@@ -383,7 +385,8 @@ impl StandingTold {
     fn of(standing: &Standing) -> Self {
         Self {
             word: standing.word.to_string(),
-            probability: standing.probability,
+            probability: standing.judged,
+            looks: standing.probability,
             lower: standing.lower,
             upper: standing.upper,
             evidence: standing.evidence,

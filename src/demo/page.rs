@@ -94,7 +94,7 @@ fn why(record: &Record) -> String {
     format!(
         "{reason}. Standing {}, {:.0} % spam, mostly by: {}",
         standing.word,
-        100.0 * standing.probability,
+        100.0 * standing.judged,
         strongest.collect::<Vec<_>>().join(", ")
     )
 }

@@ -63,7 +63,7 @@ impl DecisionTold {
             sender: facts.envelope.sender.as_ref().map(ToString::to_string),
             queue_id: facts.message.queue_id.as_ref().map(ToString::to_string),
             standing: verdict.standing.as_ref().map(|standing| standing.word.to_string()),
-            probability: verdict.standing.as_ref().map(|standing| standing.probability),
+            probability: verdict.standing.as_ref().map(|standing| standing.judged),
             retry_after: verdict.retry_after.map(|after| after.as_millis().div_ceil(1000) as u64),
         }
     }

@@ -80,6 +80,11 @@ impl Explained {
             percent(standing.upper),
             standing.evidence
         )?;
+        writeln!(
+            f,
+            "looks      spam with a chance of {:.0} %, before its own record is heard",
+            percent(standing.looks)
+        )?;
         writeln!(f, "because")?;
         for term in self.contributions.iter().filter(|term| term.log_odds.abs() >= NOTICEABLE) {
             let side = if term.log_odds > 0.0 { "against it" } else { "for it" };

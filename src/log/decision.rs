@@ -9,7 +9,7 @@
 //! | `would` | `defer` or `reject`, when that was the verdict and not the answer |
 //! | `mode` | `observe` or `enforce` |
 //! | `id` | the decision's id, as in the SMTP reply |
-//! | `standing`, `p` | the word, and the chance of spam from 0 to 1 |
+//! | `standing`, `p` | the word, and the chance of spam from 0 to 1 that it rests on |
 //! | `spf`, `dkim`, `dmarc` | results, where they are known |
 //! | `verified` | domains that SPF or DKIM verified |
 //! | `lists` | DNS lists that have the client or a name of its |
@@ -122,7 +122,7 @@ const fn dmarc(dmarc: Dmarc) -> Option<&'static str> {
 fn found(line: &mut Line<'_>, facts: &Facts, verdict: &Verdict) {
     if let Some(standing) = &verdict.standing {
         line.push("standing", word(standing.word.as_str()));
-        line.push("p", Value::Number(f64::from(standing.probability)));
+        line.push("p", Value::Number(f64::from(standing.judged)));
     }
     looked_up(line, facts);
     if let Some(refusal) = verdict.reason.refusal() {

@@ -79,7 +79,7 @@ fn a_wrong_command_line_and_a_wrong_configuration_have_statuses_of_their_own() {
         ["--seed", "x"],
         ["--format", "pcap"],
     ] {
-        assert_eq!(refused(&wrong, &file).0, 2, "{wrong:?}");
+        assert_eq!(refused(&wrong, &file).0, 64, "{wrong:?}");
     }
     assert_eq!(tempfail(&[], &[]).status.code(), Some(64), "no file");
     let config = desk.write("bad.toml", "mode = \"perhaps\"\n");
