@@ -2,9 +2,9 @@
 //!
 //! | from | clients that are known | settings |
 //! | --- | --- | --- |
-//! | [`postgrey`] | its databases of clients and of triplets that have passed | `whitelist_clients`, `whitelist_recipients` |
-//! | [`sqlgrey`] | `from_awl`, `domain_awl` | `clients_ip_whitelist`, `clients_fqdn_whitelist`, optout tables |
-//! | [`rspamd`] | | `ratelimit`, `greylist` and their maps |
+//! | `postgrey` | its databases of clients and of triplets that have passed | `whitelist_clients`, `whitelist_recipients` |
+//! | `sqlgrey` | `from_awl`, `domain_awl` | `clients_ip_whitelist`, `clients_fqdn_whitelist`, optout tables |
+//! | `rspamd` | | `ratelimit`, `greylist` and their maps |
 //!
 //! Clients become evidence ([`policy_core::known`]); settings become lines for the configuration, which the operator
 //! puts there, since that file is the operator's.
