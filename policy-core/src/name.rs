@@ -5,6 +5,8 @@ use std::fmt;
 
 /// Longest domain name kept, in octets (RFC 1035 section 2.3.4).
 const MAX_DOMAIN: usize = 255;
+/// Longest label of a domain name, in octets (the same section).
+const MAX_LABEL: usize = 63;
 /// Longest local part kept, in octets. RFC 5321 section 4.5.3.1.1 allows 64; VERP and SRS senders
 /// exceed it in practice, so the bound is the path limit of section 4.5.3.1.3.
 const MAX_LOCAL_PART: usize = 256;
@@ -33,6 +35,18 @@ impl DomainName {
         }
         let ascii = idna::domain_to_ascii(text).ok()?;
         (!ascii.is_empty() && ascii.len() <= MAX_DOMAIN).then(|| Self(CompactString::new(ascii)))
+    }
+
+    /// The same of a name that a host or a domain can have: [`DomainName::new`] takes whatever a client may claim.
+    pub fn proper(text: &str) -> Option<Self> {
+        let name = Self::new(text)?;
+        let label = |label: &str| {
+            (1..=MAX_LABEL).contains(&label.len())
+                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        };
+        let top_is_a_number =
+            name.0.rsplit('.').next().is_some_and(|top| top.bytes().all(|b| b.is_ascii_digit()));
+        (name.0.split('.').all(label) && !top_is_a_number).then_some(name)
     }
 
     /// The name as text.

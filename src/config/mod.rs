@@ -216,11 +216,6 @@ impl Config {
     }
 }
 
-/// The name of a host or a domain as the configuration takes it.
-pub(crate) fn host_name(text: &str) -> Option<String> {
-    values::domain_name(text).map(|name| name.as_str().to_owned())
-}
-
 /// Whether the configuration takes this as a recipient.
 pub(crate) fn is_recipient(text: &str) -> bool {
     values::is_recipient(text)

@@ -12,9 +12,6 @@ use std::ops::{Bound, RangeBounds};
 use std::time::Duration;
 use toml::de::DeValue;
 
-/// Longest name of a domain, in octets (RFC 1035 section 2.3.4), and of one of its labels.
-const MAX_LABEL: usize = 63;
-
 /// What an address to listen on looks like.
 const ADDRESS: &str =
     r#"an address such as "127.0.0.1:10421", "[::1]:10421" or "unix:/run/tempfail/policy.sock""#;
@@ -167,19 +164,7 @@ pub(super) fn networks(value: Value<'_>) -> Result<Vec<IpNet>, Faults> {
 
 /// A domain name.
 pub(super) fn domain(value: Value<'_>) -> Result<DomainName, Fault> {
-    parsed(value, DOMAIN, domain_name)
-}
-
-/// A name that a host or a domain can have; [`DomainName`] alone takes whatever a client may claim.
-pub(super) fn domain_name(text: &str) -> Option<DomainName> {
-    let name = DomainName::new(text)?;
-    let label = |label: &str| {
-        (1..=MAX_LABEL).contains(&label.len())
-            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-    };
-    let top_is_a_number =
-        name.as_str().rsplit('.').next().is_some_and(|top| top.bytes().all(|b| b.is_ascii_digit()));
-    (name.as_str().split('.').all(label) && !top_is_a_number).then_some(name)
+    parsed(value, DOMAIN, DomainName::proper)
 }
 
 /// Domain names.
@@ -198,7 +183,7 @@ pub(super) fn clients(value: Value<'_>) -> Result<Vec<ListedClient>, Faults> {
     const CLIENT: &str = r#"a network such as "192.0.2.0/24" or a host name such as "mx.example.com""#;
     list(value, CLIENT, |value| {
         let text = value.text(CLIENT)?;
-        if let Some(name) = domain_name(text) {
+        if let Some(name) = DomainName::proper(text) {
             return Ok(ListedClient::Name(name));
         }
         let numeric = text.starts_with(|c: char| c.is_ascii_hexdigit() || c == ':');
@@ -238,10 +223,10 @@ fn recipient(text: &str) -> Option<Recipient> {
     let mailbox = Mailbox::new(text)?;
     let local_part = if local_part.is_empty() { None } else { Some(local_part.to_lowercase()) };
     match (local_part, domain) {
-        (None, domain) => domain_name(domain).map(Recipient::Domain),
+        (None, domain) => DomainName::proper(domain).map(Recipient::Domain),
         (Some(local_part), "") => Some(Recipient::LocalPart(local_part)),
         (Some(local_part), _) => {
-            let domain = domain_name(mailbox.domain?.as_str())?;
+            let domain = DomainName::proper(mailbox.domain?.as_str())?;
             Some(Recipient::Address(format!("{local_part}@{domain}")))
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::config;
 use ipnet::{IpNet, Ipv4Net};
+use policy_core::name::DomainName;
 use std::net::{IpAddr, Ipv4Addr};
 
 /// Why a line has no counterpart.
@@ -39,7 +40,8 @@ pub(super) fn client(text: &str) -> Result<String, Why> {
 
 /// The name of a host or a domain.
 pub(super) fn name(text: &str) -> Option<String> {
-    config::host_name(text).filter(|name| name.contains('.'))
+    let name = DomainName::proper(text)?;
+    name.as_str().contains('.').then(|| name.as_str().to_owned())
 }
 
 /// A recipient: `user@domain`, `user@`, or a domain.

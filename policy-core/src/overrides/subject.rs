@@ -9,8 +9,6 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use thiserror::Error;
 
-/// Longest label of a domain name (RFC 1035 section 2.3.4).
-const MAX_LABEL: usize = 63;
 /// Wider networks than these are whole continents; they need to be meant.
 const WIDEST: (u8, u8) = (8, 19);
 /// As much of what was written as an error repeats.
@@ -109,7 +107,7 @@ impl FromStr for Subject {
         if text.contains('@') {
             return mailbox(text).map(Self::Mailbox).ok_or_else(unknown);
         }
-        domain(text).map(Self::Domain).ok_or_else(unknown)
+        DomainName::proper(text).map(Self::Domain).ok_or_else(unknown)
     }
 }
 
@@ -121,23 +119,11 @@ fn network(text: &str) -> Option<Result<IpNet, SubjectError>> {
     Some(Ok(net))
 }
 
-/// A name that a domain can have; [`DomainName`] alone takes whatever a client may claim.
-fn domain(text: &str) -> Option<DomainName> {
-    let name = DomainName::new(text)?;
-    let label = |label: &str| {
-        (1..=MAX_LABEL).contains(&label.len())
-            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-    };
-    let top_is_a_number =
-        name.as_str().rsplit('.').next().is_some_and(|top| top.bytes().all(|b| b.is_ascii_digit()));
-    (name.as_str().split('.').all(label) && !top_is_a_number).then_some(name)
-}
-
 fn mailbox(text: &str) -> Option<Address> {
     let text = text.strip_prefix('<').and_then(|text| text.strip_suffix('>')).unwrap_or(text);
     let mailbox = Mailbox::new(text)?;
     let printable = !text.chars().any(|c| c.is_control() || c.is_whitespace());
-    let domain = domain(mailbox.domain.as_ref()?.as_str())?;
+    let domain = DomainName::proper(mailbox.domain.as_ref()?.as_str())?;
     let local_part = mailbox.folded_local_part();
     (printable && !local_part.is_empty()).then_some(Address { local_part, domain })
 }
