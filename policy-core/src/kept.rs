@@ -5,6 +5,7 @@
 //! state.mark(page)                  that page could not be written down: it has changed again
 //! state.entries() -> Vec<Entry>*    everything, for an export
 //! state.restore(entry, now)         an entry as it was; true unless it has expired or is no such thing
+//! state.restoring(now).take(entry)  the same for many
 //! state.merge(entry, now)           the same, added to what is held
 //! state.learned() -> Learned, state.relearn(&learned, now)
 //! ```
@@ -31,10 +32,11 @@ use crate::marks::Taken;
 pub use crate::model::learned::{Learned, OtherModel};
 pub use crate::reporters::Complaints;
 use crate::state::State;
-use crate::table::{Table, Worth};
+use crate::table::{Refill, Table, Worth};
 use crate::time::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::cell::Cell;
+use std::fmt;
 use std::hash::{BuildHasher, Hasher};
 
 /// A table that is kept.
@@ -175,6 +177,39 @@ impl Drop for Changes<'_> {
     }
 }
 
+/// Entries on their way back; see [`State::restoring`].
+pub struct Restoring<'a> {
+    now: Timestamp,
+    records: Refill<'a, Record>,
+    meters: Refill<'a, Meter>,
+    deferrals: Refill<'a, Deferral>,
+    reporters: Refill<'a, Complaints>,
+    messages: Refill<'a, Message>,
+    rungs: Refill<'a, Rung>,
+}
+
+impl Restoring<'_> {
+    /// Takes the next one; returns whether it was taken, as [`State::restore`].
+    pub fn take(&mut self, entry: Entry) -> bool {
+        match entry.taken_over(self.now) {
+            Some(Entry::Identity(key, record)) => self.records.put(key, record),
+            Some(Entry::Allowance(key, meter)) => self.meters.put(key, meter),
+            Some(Entry::Deferral(key, deferral)) => self.deferrals.put(key, deferral),
+            Some(Entry::Reporter(key, complaints)) => self.reporters.put(key, complaints),
+            Some(Entry::Message(key, message)) => self.messages.put(key, message),
+            Some(Entry::Rung(key, rung)) => self.rungs.put(key, rung),
+            None => return false,
+        }
+        true
+    }
+}
+
+impl fmt::Debug for Restoring<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Restoring").field("now", &self.now).finish_non_exhaustive()
+    }
+}
+
 /// What is done with each table that is kept.
 macro_rules! for_book {
     ($state:expr, $book:expr, $table:ident, $entry:ident => $does:expr) => {
@@ -251,16 +286,20 @@ impl State {
     /// Takes an entry back as it was; what is held under its key is replaced. Returns whether it was taken:
     /// what has expired is not, nor what is no number. Not marked as changed.
     pub fn restore(&self, entry: Entry, now: Timestamp) -> bool {
-        match entry.taken_over(now) {
-            Some(Entry::Identity(key, record)) => self.ledger.records.put(key, record, now),
-            Some(Entry::Allowance(key, meter)) => self.meters.table.put(key, meter, now),
-            Some(Entry::Deferral(key, deferral)) => self.deferrals.entries.put(key, deferral, now),
-            Some(Entry::Reporter(key, complaints)) => self.reporters.table.put(key, complaints, now),
-            Some(Entry::Message(key, message)) => self.messages.table.put(key, message, now),
-            Some(Entry::Rung(key, rung)) => self.rungs.table.put(key, rung, now),
-            None => return false,
+        self.restoring(now).take(entry)
+    }
+
+    /// The same for many entries, quickest in the order of their pages. All are held when it is dropped.
+    pub fn restoring(&self, now: Timestamp) -> Restoring<'_> {
+        Restoring {
+            now,
+            records: self.ledger.records.refill(now),
+            meters: self.meters.table.refill(now),
+            deferrals: self.deferrals.entries.refill(now),
+            reporters: self.reporters.table.refill(now),
+            messages: self.messages.table.refill(now),
+            rungs: self.rungs.table.refill(now),
         }
-        true
     }
 
     /// Adds an entry to what is held: evidence is summed, of two allowances or deferrals the one that binds

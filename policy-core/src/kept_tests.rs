@@ -48,7 +48,9 @@ fn all(state: &State) -> Vec<String> {
 fn what_is_restored_reads_as_before() {
     let before = busy();
     let after = State::new(BYTES, *b"secret of a test", NOW.after(Duration::from_secs(86_400)));
-    before.entries().flatten().for_each(|entry| assert!(after.restore(entry, NOW)));
+    let mut restoring = after.restoring(NOW);
+    before.entries().flatten().for_each(|entry| assert!(restoring.take(entry)));
+    drop(restoring);
     after.relearn(&before.learned(), NOW.after(Duration::from_secs(86_400))).unwrap();
     assert_eq!(all(&before), all(&after));
     let later = NOW.after(Duration::from_secs(2 * 86_400));

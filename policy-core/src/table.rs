@@ -175,30 +175,12 @@ impl<V: Worth> Table<V> {
         self.marked(&place, result)
     }
 
-    /// Puts an entry where it has been before: nothing is marked as changed, unless others had to leave.
-    pub(crate) fn put(&self, key: Key, value: V, now: Timestamp)
+    /// Puts entries where they have been before.
+    pub(crate) fn refill(&self, now: Timestamp) -> Refill<'_, V>
     where
         V: Copy,
     {
-        let place = self.place(&key);
-        if !self.put_with_room(&place, key, value) {
-            self.update_at(&place, key, now, || value, |held| *held = value);
-        }
-    }
-
-    /// Puts an entry into a shard that has room to spare, as each has while a state is read: one lock and one search
-    /// instead of several. Returns whether it had.
-    fn put_with_room(&self, place: &Place, key: Key, value: V) -> bool {
-        let mut shard = self.segments[place.segment].map.shards()[place.shard].write();
-        if let Some((_, held)) = shard.get_mut(place.hash, |(held, _)| *held == key) {
-            *held.get_mut() = value;
-            return true;
-        }
-        let room = shard.len() < self.segment_capacity() / SHARDS;
-        if room {
-            shard.insert(place.hash, (key, SharedValue::new(value)), |(key, _)| self.hasher.hash_one(key));
-        }
-        room
+        Refill { table: self, now, segment: 0, waiting: Default::default() }
     }
 
     fn update_at<R>(
@@ -341,6 +323,71 @@ impl<V: Worth> Table<V> {
     }
 }
 
+/// Puts entries where they have been before: nothing is marked as changed, unless others had to leave.
+///
+/// Those of one segment wait for each other when they come in a row, as they do while a state is read, so that its
+/// locks are taken once, and its shards grow once and not eleven times.
+pub(crate) struct Refill<'a, V: Worth + Copy> {
+    table: &'a Table<V>,
+    now: Timestamp,
+    /// The segment that all who wait belong to.
+    segment: usize,
+    /// By shard.
+    waiting: [Vec<(u64, Key, V)>; SHARDS],
+}
+
+impl<V: Worth + Copy> Refill<'_, V> {
+    /// Takes the next one; what is held under its key is replaced.
+    pub(crate) fn put(&mut self, key: Key, value: V) {
+        let Place { segment, shard, hash } = self.table.place(&key);
+        if self.segment != segment || self.waiting[shard].len() >= self.table.buckets {
+            self.put_waiting();
+            self.segment = segment;
+        }
+        self.waiting[shard].push((hash, key, value));
+    }
+
+    fn put_waiting(&mut self) {
+        for shard in 0..SHARDS {
+            let put = self.put_with_room(shard);
+            for (hash, key, value) in self.waiting[shard].drain(put..) {
+                let place = Place { segment: self.segment, shard, hash };
+                self.table.update_at(&place, key, self.now, || value, |held| *held = value);
+            }
+            self.waiting[shard].clear();
+        }
+    }
+
+    /// Puts those of one shard while that has room to spare; returns how many.
+    fn put_with_room(&self, shard: usize) -> usize {
+        let entries = &self.waiting[shard];
+        if entries.is_empty() {
+            return 0;
+        }
+        let mut shard = self.table.segments[self.segment].map.shards()[shard].write();
+        let hash_of = |(key, _): &(Key, _)| self.table.hasher.hash_one(key);
+        let room = self.table.segment_capacity() / SHARDS;
+        let left = room.saturating_sub(shard.len());
+        shard.reserve(entries.len().min(left), hash_of);
+        for (n, (hash, key, value)) in entries.iter().enumerate() {
+            if let Some((_, held)) = shard.get_mut(*hash, |(held, _)| held == key) {
+                *held.get_mut() = *value;
+            } else if shard.len() < room {
+                shard.insert(*hash, (*key, SharedValue::new(*value)), hash_of);
+            } else {
+                return n;
+            }
+        }
+        entries.len()
+    }
+}
+
+impl<V: Worth + Copy> Drop for Refill<'_, V> {
+    fn drop(&mut self) {
+        self.put_waiting();
+    }
+}
+
 /// Where the entry of a key would be.
 struct Place {
     segment: usize,
@@ -376,6 +423,7 @@ mod tests {
     use super::*;
     use crate::identity::{Keyring, Kind};
 
+    #[derive(Clone, Copy, Debug, PartialEq)]
     struct Weight(f32);
     impl Worth for Weight {
         fn worth(&self, _: Timestamp) -> f32 {
@@ -402,6 +450,39 @@ mod tests {
         assert!(table.bytes() <= 1 << 20, "{} octets", table.bytes());
         let kept = (0..old).filter(|&n| table.read(&key(n), |w| w.0 == 10.0) == Some(true)).count();
         assert_eq!(kept as u64, old);
+    }
+
+    #[test]
+    fn a_refill_puts_all_where_it_was_and_stays_under_the_cap() {
+        let now = Timestamp::default();
+        let table = Table::with_bytes(1 << 20);
+        let most = table.capacity() as u64;
+        (0..most / 2).for_each(|n| table.update(key(n), now, || Weight(n as f32), |_| ()));
+        let mut other = Table::with_bytes(1 << 20);
+        other.hasher = table.hasher.clone();
+        other.segments = empty(table.segments(), &table.hasher);
+        let mut refill = other.refill(now);
+        table.for_each(|key, weight| refill.put(*key, *weight));
+        // The last word about a key holds.
+        refill.put(key(7), Weight(70.0));
+        drop(refill);
+        assert_eq!((other.len(), other.bytes()), (table.len(), table.bytes()));
+        for n in 0..most / 2 {
+            let held = if n == 7 { 70.0 } else { n as f32 };
+            assert_eq!(other.read(&key(n), |w| *w), Some(Weight(held)));
+        }
+        assert!((0..other.segments()).all(|segment| other.take_marks(segment).is_none()));
+        // More than fits, in no order: what is worth most stays.
+        let mut refill = other.refill(now);
+        (0..2 * most).for_each(|n| refill.put(key(n), Weight(n as f32)));
+        drop(refill);
+        assert!(other.bytes() <= 1 << 20, "{} octets", other.bytes());
+        let last = (most * 3 / 2..2 * most).filter(|&n| other.read(&key(n), |_| ()).is_some()).count();
+        assert!(last as u64 > most * 45 / 100, "{last} of {}", most / 2);
+        assert!(
+            (0..other.segments()).any(|segment| other.take_marks(segment).is_some()),
+            "others had to leave"
+        );
     }
 
     #[test]
