@@ -3,8 +3,9 @@
 //! This is the library's entry point: the program and the tests start the same thing. It knows no signals and
 //! no files; `serve` does.
 //!
-//! With a directory for it the state is read before anything listens, and written from then on; without one it
-//! lives in memory only, and a restart begins anew.
+//! With a directory for it the state is read before anything is answered, and written from then on; without one it
+//! lives in memory only, and a restart begins anew. Sockets listen before that: who asks meanwhile waits for an
+//! answer that knows the sender, and is not sent away to whatever its mail server does without one.
 
 use crate::address::Address;
 use crate::admin::{Admin, Desk, FOLLOWERS};
@@ -111,12 +112,12 @@ impl Daemon {
         log: Log,
     ) -> Result<Self, StartError> {
         let clock = clock.into();
+        let policy = bind_all(&config.policy_service.listen, &config.policy_service.access)?;
+        let milter = bind_all(&config.milter.listen, &config.milter.access)?;
         let (state, store) = open_state(&config, &clock).await?;
         state.retain_for(config.retention);
         let engine = Engine::new(state, Arc::clone(&config.policy), config.answer_within, clock, log);
         let started = engine.clock().now();
-        let policy = bind_all(&config.policy_service.listen, &config.policy_service.access)?;
-        let milter = bind_all(&config.milter.listen, &config.milter.access)?;
         let mut daemon = Self {
             milter_options: watch::Sender::new(Arc::clone(&config.milter.options)),
             stop: watch::Sender::new(false),
@@ -423,6 +424,8 @@ mod tests {
     use policy_core::findings::Findings;
     use policy_core::name::Mailbox;
     use policy_core::time::Timestamp;
+    use std::io::Write;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     const SECONDS: u64 = 1_700_000_000;
 
@@ -478,6 +481,33 @@ mod tests {
         );
         let answer = daemon.milter_options.borrow().limits.answer;
         assert_eq!(answer, milter::Options::default().limits.answer, "the deadline stays");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn who_asks_while_the_state_is_read_waits_for_the_answer() {
+        let dir = tempfile::tempdir().unwrap();
+        let (socket, head) = (dir.path().join("policy.sock"), dir.path().join("head"));
+        // Reading the head lasts until somebody has written it.
+        assert!(std::process::Command::new("mkfifo").arg(&head).status().unwrap().success());
+        let text = format!(
+            "signals.enabled = false\nadmin.listen = []\nmilter.listen = []\npolicy.listen = [\"unix:{}\"]\nstate.directory = \"{}\"\n",
+            socket.display(),
+            dir.path().display()
+        );
+        let config = Config::parse("t.toml", &text).unwrap().config;
+        let starting = tokio::spawn(Daemon::start(config, Clock::system()));
+        let reading = tokio::task::spawn_blocking(move || std::fs::File::create(head).unwrap());
+        let mut reading = reading.await.unwrap();
+        let mut client = tokio::net::UnixStream::connect(&socket).await.unwrap();
+        client.write_all(b"request=smtpd_access_policy\nclient_address=192.0.2.7\n\n").await.unwrap();
+        assert!(!starting.is_finished());
+        reading.write_all(b"tempfail-state 2 0123456789abcdef0123456789abcdef\n").unwrap();
+        drop(reading);
+        let mut answer = [0; 7];
+        client.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"action=");
+        drop(client);
+        starting.await.unwrap().unwrap().shutdown().await;
     }
 
     #[tokio::test]
