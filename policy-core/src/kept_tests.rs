@@ -149,6 +149,37 @@ fn merging_sums_evidence_and_keeps_the_fuller_allowance() {
 }
 
 #[test]
+fn merging_joins_what_was_heard_and_leaves_the_ladder_as_it_stands() {
+    let entry = |json: serde_json::Value| serde_json::from_value::<Entry>(json).unwrap();
+    let word = |spam: bool, at: u32| {
+        let at = NOW.as_secs_u32() - at;
+        serde_json::json!({"spam": spam, "forgeable": false, "at": at, "weight": 1.0})
+    };
+    let message = |last: u32, words: [serde_json::Value; 2]| {
+        let [filter, person] = words;
+        let (let_in, last) = (NOW.as_secs_u32() - 900, NOW.as_secs_u32() - last);
+        entry(serde_json::json!({"message": ["0f000000000000000000000000000001", {
+            "let_in": let_in, "last": last, "about": ["01".repeat(16), "05".repeat(16)], "taught": null,
+            "words": [filter, null, null, null, person],
+        }]}))
+    };
+    let rung = |tried: u8, until: Option<u64>| {
+        let at = NOW.as_millis() - 60_000;
+        entry(serde_json::json!({"rung": ["010000000000000400000000c0000201", {
+            "since": at, "last": at, "tried": tried, "refused_until": until.map(|ms| NOW.as_millis() + ms),
+        }]}))
+    };
+    let state = state();
+    assert!(state.restore(message(600, [word(false, 600), word(true, 700)]), NOW));
+    assert!(state.restore(rung(1, Some(3_600_000)), NOW));
+    // Of each kind the later word holds, and who is refused is refused until then, whatever is merged.
+    assert!(state.merge(message(300, [word(true, 300), word(false, 800)]), NOW));
+    assert!(state.merge(rung(3, None), NOW));
+    let held: Vec<Entry> = state.entries().flatten().collect();
+    assert_eq!(held, [message(300, [word(true, 300), word(true, 700)]), rung(1, Some(3_600_000))]);
+}
+
+#[test]
 fn weights_of_other_features_are_not_taken() {
     let mut learned = busy().learned();
     learned.traits.pop();
