@@ -4,9 +4,10 @@
 use crate::program::Program;
 use crate::set_up::{mail, proper, sendmail_lines};
 use crate::tempfail::Failure;
+use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
-use test_support::{Need, Postfix, Sendmail, Suite, TestResult, server_tests};
+use test_support::{Need, Postfix, Rbldnsd, Sendmail, Suite, TestResult, server_tests};
 use tokio::process::Command;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_tempfail");
@@ -21,6 +22,7 @@ pub(crate) fn tests(suite: Suite) -> Suite {
         a_socket_that_postfix_cannot_reach_is_seen,
         each_trouble_of_the_daemon_is_seen,
     );
+    let suite = server_tests!(suite, [Need::Rbldnsd], a_dead_dns_and_a_list_that_lists_everybody_are_seen);
     server_tests!(suite, [Need::Sendmail], a_sendmail_that_stops_mail_is_seen)
 }
 
@@ -226,6 +228,31 @@ async fn each_trouble_of_the_daemon_is_seen() -> TestResult {
     }
     let (codes, text) = served.doctor(Some(&etc(&postfix)), &[]).await?;
     assert_eq!(codes, ["one-client", "clock"], "{text}");
+    Ok(())
+}
+
+async fn a_dead_dns_and_a_list_that_lists_everybody_are_seen() -> TestResult {
+    let asking = |server: SocketAddr| {
+        format!(
+            "[signals]\nwithin = \"300ms\"\n[dns]\nservers = [\"{server}\"]\ntimeout = \"100ms\"\nretries = 0\n"
+        )
+    };
+    let dns = Rbldnsd::start(&[("list.test", "ip4set", ":127.0.0.2:listed\n127.0.0.0/8\n")]).await?;
+    let list = "[[list]]\nzone = \"list.test\"\npreset = \"generic\"\n";
+    let served = Served::start(&(asking(dns.address()) + list)).await?;
+    served.program.wait_for(0, "the list is switched off until its test points are in order").await?;
+    let (codes, text) = served.doctor(None, &[]).await?;
+    assert_eq!(codes, ["never-asked", "list"], "{text}");
+    // A server that hears everything and says nothing.
+    let silent = UdpSocket::bind("127.0.0.1:0")?;
+    let served = Served::start(&asking(silent.local_addr()?)).await?;
+    for n in 1..=12 {
+        let answer = served.program.ask(&format!("198.51.100.{n}"), n)?;
+        assert!(answer.starts_with("action=DUNNO"), "{answer}");
+    }
+    served.program.wait_for(0, "the DNS does not answer: lookups are suspended").await?;
+    let (codes, text) = served.doctor(None, &[]).await?;
+    assert_eq!(codes, ["dns"], "{text}");
     Ok(())
 }
 

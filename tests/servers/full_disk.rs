@@ -2,8 +2,7 @@
 
 use crate::program::Program;
 use crate::tempfail::Failure;
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -73,21 +72,6 @@ fn run(program: &str, args: &[&str], place: &Path) -> Result<(), Failure> {
 }
 
 /// What is answered about a stranger's nth message.
-fn ask(program: &Program, n: u16) -> Result<String, Failure> {
-    let mut stream = TcpStream::connect(program.policy)?;
-    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-    write!(
-        stream,
-        "request=smtpd_access_policy\nprotocol_state=RCPT\nprotocol_name=ESMTP\nhelo_name=pc.local\nqueue_id=\n\
-         sender=a@src.example\nrecipient=b@dest.example\nrecipient_count=0\nclient_address=192.0.2.7\n\
-         client_name=unknown\nreverse_client_name=unknown\ninstance={n}\nclient_port={}\nsize=0\n\n",
-        1024 + n
-    )?;
-    let mut answer = [0; 512];
-    let count = stream.read(&mut answer)?;
-    Ok(String::from_utf8_lossy(&answer[..count]).trim().to_owned())
-}
-
 async fn a_full_disk_stops_no_mail_and_is_written_once_there_is_room() -> TestResult {
     let disk = Disk::mount()?;
     let program = Program::start(&disk.config()).await?;
@@ -96,7 +80,7 @@ async fn a_full_disk_stops_no_mail_and_is_written_once_there_is_room() -> TestRe
     let mut asked = 0;
     while !program.log().iter().any(|line| line.contains("state cannot be written, mail goes on from memory"))
     {
-        let answer = ask(&program, asked)?;
+        let answer = program.ask("192.0.2.7", asked)?;
         let expected = if asked < 2 { "action=DUNNO" } else { "action=421 4.7.0" };
         assert!(answer.starts_with(expected), "{asked}: {answer}");
         asked += 1;
@@ -104,13 +88,16 @@ async fn a_full_disk_stops_no_mail_and_is_written_once_there_is_room() -> TestRe
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let told = program.logged();
-    assert!(ask(&program, asked)?.starts_with("action="), "mail goes on");
+    assert!(program.ask("192.0.2.7", asked)?.starts_with("action="), "mail goes on");
     disk.empty()?;
     program.wait_for(told, "state is kept again").await?;
     program.signal("KILL").await?;
     drop(program);
     let again = Program::start(&disk.config()).await?;
-    assert!(ask(&again, asked + 1)?.starts_with("action=421 4.7.0"), "its messages are remembered");
+    assert!(
+        again.ask("192.0.2.7", asked + 1)?.starts_with("action=421 4.7.0"),
+        "its messages are remembered"
+    );
     Ok(())
 }
 
@@ -118,7 +105,7 @@ async fn a_disk_that_is_read_only_is_read_and_stops_no_mail() -> TestResult {
     let disk = Disk::mount()?;
     let mut program = Program::start(&disk.config()).await?;
     (0..2).try_for_each(|n| {
-        let answer = ask(&program, n)?;
+        let answer = program.ask("192.0.2.7", n)?;
         if answer == "action=DUNNO" { Ok(()) } else { Err(Failure::from(answer)) }
     })?;
     program.signal("TERM").await?;
@@ -127,7 +114,7 @@ async fn a_disk_that_is_read_only_is_read_and_stops_no_mail() -> TestResult {
     disk.remount("ro")?;
     let program = Program::start(&disk.config()).await?;
     program.wait_for(0, "state cannot be kept, it is in memory only until it can").await?;
-    assert!(ask(&program, 3)?.starts_with("action=421 4.7.0"), "what is there was read");
+    assert!(program.ask("192.0.2.7", 3)?.starts_with("action=421 4.7.0"), "what is there was read");
     let told = program.logged();
     disk.remount("rw")?;
     program.wait_for(told, "state is kept again").await?;

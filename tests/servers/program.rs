@@ -1,7 +1,8 @@
 //! The program itself, as an operator starts it: a process with a configuration file, signals and a log.
 
 use crate::tempfail::{Failure, Line, decisions};
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -64,6 +65,22 @@ impl Program {
     pub(crate) async fn address(&self, protocol: &str) -> Result<SocketAddr, Failure> {
         let line = self.wait_for(0, &format!("listening protocol={protocol} address=")).await?;
         Ok(line.rsplit_once('=').ok_or("no address")?.1.parse()?)
+    }
+
+    /// The answer to one question of Postfix about this client, in a session of its own.
+    pub(crate) fn ask(&self, client: &str, session: u16) -> Result<String, Failure> {
+        let mut stream = TcpStream::connect(self.policy)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        write!(
+            stream,
+            "request=smtpd_access_policy\nprotocol_state=RCPT\nprotocol_name=ESMTP\nhelo_name=pc.local\nqueue_id=\n\
+             sender=a@src.example\nrecipient=b@dest.example\nrecipient_count=0\nclient_address={client}\n\
+             client_name=unknown\nreverse_client_name=unknown\ninstance={session}\nclient_port={}\nsize=0\n\n",
+            1024 + session
+        )?;
+        let mut answer = [0; 512];
+        let count = stream.read(&mut answer)?;
+        Ok(String::from_utf8_lossy(&answer[..count]).trim().to_owned())
     }
 
     /// Its configuration.
@@ -132,7 +149,6 @@ fn file(directory: &TempDir) -> PathBuf {
 /// The configuration with the addresses to listen on.
 fn text(policy: SocketAddr, milter: SocketAddr, toml: &str) -> String {
     let admin = if toml.contains("admin.listen") { "" } else { "admin.listen = []\n" };
-    format!(
-        "signals.enabled = false\n{admin}policy.listen = [\"{policy}\"]\nmilter.listen = [\"{milter}\"]\n{toml}"
-    )
+    let signals = if toml.contains("[signals]") { "" } else { "signals.enabled = false\n" };
+    format!("{signals}{admin}policy.listen = [\"{policy}\"]\nmilter.listen = [\"{milter}\"]\n{toml}")
 }
