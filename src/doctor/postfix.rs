@@ -13,16 +13,22 @@ use std::path::{Path, PathBuf};
 
 /// A mail server that waits longer than this for us keeps its clients waiting.
 const LONGEST_WAIT: u64 = 10;
+const MILTERS: &str = "smtpd_milters";
+/// Where tempfail may be named.
+const LISTS: [&str; 7] = {
+    let [a, b, c, d, e, f] = RESTRICTIONS;
+    [MILTERS, a, b, c, d, e, f]
+};
 const SETUP: &str = "compare with the lines of \"tempfail setup\"";
 
 /// Everything.
 pub(crate) fn findings(postfix: &Postfix, config: &Config) -> Vec<Finding> {
     let look = Look { postfix, config };
     let mut found = look.milters();
-    let services = RESTRICTIONS.iter().flat_map(|parameter| look.services(parameter));
-    found.extend(services);
+    found.extend(RESTRICTIONS.iter().flat_map(|parameter| look.services(parameter)));
+    found.extend(LISTS.iter().flat_map(|parameter| look.outdone(parameter)));
     if !look.is_asked() {
-        let what = "Postfix's main.cf names tempfail in no list of milters or restrictions";
+        let what = "Postfix names tempfail in no list of milters or restrictions";
         found.push(Finding::new("not-configured", what, "put the lines of \"tempfail setup\" in force"));
     }
     found.extend(look.processes());
@@ -41,9 +47,19 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
+    /// What a parameter is in `main.cf`, and what it is for the services that have it of their own.
+    fn values(&self, parameter: &str) -> Vec<&str> {
+        let own = self.postfix.services.iter().filter_map(|service| service.own(parameter));
+        std::iter::once(self.postfix.value(parameter)).chain(own).collect()
+    }
+
     fn milters(&self) -> Vec<Finding> {
-        let list = words(self.postfix.value("smtpd_milters"));
-        let ours = |word: &str| self.is_ours(Asked::of(word).endpoint, &self.config.milter.listen);
+        self.values(MILTERS).into_iter().flat_map(|value| self.milters_of(value)).collect()
+    }
+
+    fn milters_of(&self, value: &str) -> Vec<Finding> {
+        let list = words(value);
+        let ours = |word: &str| self.is_our_milter(word);
         let mut found: Vec<Finding> =
             list.iter().filter(|word| ours(word)).flat_map(|word| self.milter(&Asked::of(word))).collect();
         let is_last = list.last().is_none_or(|last| ours(last));
@@ -69,10 +85,13 @@ impl Look<'_> {
     }
 
     fn services(&self, parameter: &str) -> Vec<Finding> {
-        let list = words(self.postfix.value(parameter));
+        self.values(parameter).into_iter().flat_map(|value| self.services_of(parameter, value)).collect()
+    }
+
+    fn services_of(&self, parameter: &str, value: &str) -> Vec<Finding> {
+        let list = words(value);
         let ours = policy_services(&list);
-        let ours =
-            ours.iter().filter(|(_, asked)| self.is_ours(asked.endpoint, &self.config.policy_service.listen));
+        let ours = ours.iter().filter(|(_, asked)| self.is_our_service(asked));
         ours.flat_map(|(place, service)| {
             let late = relay_check_is_late(parameter, &list[..*place]);
             self.service(parameter, service).into_iter().chain(late)
@@ -103,17 +122,47 @@ impl Look<'_> {
         })
     }
 
+    fn is_our_milter(&self, word: &str) -> bool {
+        self.is_ours(Asked::of(word).endpoint, &self.config.milter.listen)
+    }
+
+    fn is_our_service(&self, asked: &Asked<'_>) -> bool {
+        self.is_ours(asked.endpoint, &self.config.policy_service.listen)
+    }
+
+    /// Whether a list of milters or restrictions names us.
+    fn names_us(&self, parameter: &str, value: &str) -> bool {
+        let list = words(value);
+        match parameter {
+            MILTERS => list.iter().any(|word| self.is_our_milter(word)),
+            _ => policy_services(&list).iter().any(|(_, asked)| self.is_our_service(asked)),
+        }
+    }
+
     fn is_asked(&self) -> bool {
-        let milters = words(self.postfix.value("smtpd_milters"));
-        let milter = |word: &&str| self.is_ours(Asked::of(word).endpoint, &self.config.milter.listen);
-        milters.iter().any(milter)
-            || RESTRICTIONS.iter().any(|parameter| {
-                let list = words(self.postfix.value(parameter));
-                let services = policy_services(&list);
-                services
-                    .iter()
-                    .any(|(_, asked)| self.is_ours(asked.endpoint, &self.config.policy_service.listen))
+        let asked = |parameter: &&str| {
+            self.values(parameter).into_iter().any(|value| self.names_us(parameter, value))
+        };
+        LISTS.iter().any(asked)
+    }
+
+    /// Services that strangers come to whose own list does not name us, where that of `main.cf` does.
+    fn outdone(&self, parameter: &str) -> Vec<Finding> {
+        if !self.names_us(parameter, self.postfix.value(parameter)) {
+            return Vec::new();
+        }
+        let public = self.postfix.services.iter().filter(|service| service.public);
+        let outdone = public
+            .filter(|service| service.own(parameter).is_some_and(|value| !self.names_us(parameter, value)));
+        outdone
+            .map(|service| {
+                let what = format!(
+                    "the SMTP service {} has {parameter} of its own in master.cf, without tempfail",
+                    service.name
+                );
+                Finding::new("outdone", what, "name it there too, or take that -o out")
             })
+            .collect()
     }
 
     /// What keeps Postfix from a unix socket.

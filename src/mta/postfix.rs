@@ -42,6 +42,10 @@ const PARAMETERS: [&str; 11] = [
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Service {
     pub(crate) name: String,
+    /// Whether strangers' mail comes to it: by its port, or from postscreen.
+    pub(crate) public: bool,
+    /// Parameters of its own (`-o`), which outdo those of `main.cf`; macros expanded.
+    own: BTreeMap<String, String>,
     pub(crate) chroot: bool,
     /// Processes at the most; the default limit when `None`.
     pub(crate) processes: Option<u32>,
@@ -59,6 +63,13 @@ pub(crate) struct Postfix {
     pub(crate) services: Vec<Service>,
 }
 
+impl Service {
+    /// A parameter of its own.
+    pub(crate) fn own(&self, name: &str) -> Option<&str> {
+        self.own.get(name).map(String::as_str)
+    }
+}
+
 impl Postfix {
     /// Asks `postconf`; `None` when there is none, or it fails.
     pub(crate) fn find() -> Option<Self> {
@@ -68,7 +79,7 @@ impl Postfix {
         Some(Self {
             expanded: parsed(&postconf(&expanded)?),
             set: parsed(&postconf(&["-n"])?).into_keys().collect(),
-            services: services(&postconf(&["-M"])?),
+            services: services(&postconf(&["-M"])?, &parsed(&postconf(&["-P", "-x"])?)),
             parameters,
         })
     }
@@ -139,14 +150,23 @@ fn parsed(text: &str) -> BTreeMap<String, String> {
     lines.map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned())).collect()
 }
 
-/// The SMTP services in lines of `master.cf` (master(5)): the chroot column is `n` by default since Postfix 3.0.
-fn services(text: &str) -> Vec<Service> {
+/// The SMTP services in lines of `master.cf` (master(5)), and parameters of their own as `SERVICE/TYPE/NAME`: the chroot
+/// column is `n` by default since Postfix 3.0.
+fn services(text: &str, parameters: &BTreeMap<String, String>) -> Vec<Service> {
     let service = |line: &str| {
         let mut columns = line.split_whitespace();
         let (name, kind) = (columns.next()?, columns.next()?);
         let (chroot, limit) = (columns.nth(2)?, columns.nth(1)?);
-        (kind == "inet" && columns.next()? == "smtpd").then(|| Service {
+        let port = name.rsplit_once(':').map_or(name, |(_, port)| port);
+        let own = |(full, value): (&String, &String)| {
+            let parameter =
+                full.strip_prefix(name)?.strip_prefix('/')?.strip_prefix(kind)?.strip_prefix('/')?;
+            Some((parameter.to_owned(), value.clone()))
+        };
+        (["inet", "pass"].contains(&kind) && columns.next()? == "smtpd").then(|| Service {
             name: name.to_owned(),
+            public: kind == "pass" || ["smtp", "25"].contains(&port),
+            own: parameters.iter().filter_map(own).collect(),
             chroot: chroot == "y",
             processes: limit.parse().ok(),
         })
@@ -160,11 +180,25 @@ mod tests {
 
     #[test]
     fn master_cf_is_read_by_its_columns() {
-        let text = "smtp       inet  n       -       y       -       -       smtpd\n\
+        let text = "smtp       inet  n       -       y       -       1       postscreen\n\
+            smtpd      pass  -       -       y       -       -       smtpd\n\
+            192.0.2.1:25 inet n      -       n       -       -       smtpd\n\
             submission inet  n       -       n       -       20      smtpd -o x=y\n\
             pickup     unix  n       -       y       60      1       pickup\nbroken\n";
-        let service = |name: &str, chroot, processes| Service { name: name.to_owned(), chroot, processes };
-        assert_eq!(services(text), [service("smtp", true, None), service("submission", false, Some(20))]);
+        let own = parsed("submission/inet/x = y\nsubmissions/inet/x = z\npickup/unix/x = z\n");
+        let service = |name: &str, public, chroot, processes, own: &str| Service {
+            name: name.to_owned(),
+            public,
+            own: parsed(own),
+            chroot,
+            processes,
+        };
+        let expected = [
+            service("smtpd", true, true, None, ""),
+            service("192.0.2.1:25", true, false, None, ""),
+            service("submission", false, false, Some(20), "x = y"),
+        ];
+        assert_eq!(services(text, &own), expected);
     }
 
     #[test]

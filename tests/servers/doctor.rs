@@ -130,6 +130,10 @@ async fn each_wrong_configuration_of_postfix_is_seen() -> TestResult {
              check_policy_service {{ inet:{policy}{options} }}'"
         )
     };
+    // Of the service behind postscreen.
+    let own = |milters: &str| {
+        format!("postconf -M 'smtpd/pass=smtpd pass - - n - - smtpd -o {{ smtpd_milters = {milters} }}'")
+    };
     let late = "postconf -e 'smtpd_recipient_restrictions = permit_mynetworks, \
                 check_policy_service { inet:PORT, timeout=5s, default_action=DUNNO }'";
     for (commands, expected) in [
@@ -137,6 +141,9 @@ async fn each_wrong_configuration_of_postfix_is_seen() -> TestResult {
         (format!("postconf -e 'smtpd_milters = inet:{milter}'"), &["default-action", "timeout"]),
         (format!("postconf -e 'smtpd_milters = {ours}, inet:127.0.0.1:1'"), &["not-last"]),
         (service(""), &["default-action", "timeout"]),
+        (own(&ours), &[]),
+        (own(&format!("inet:{milter}")), &["default-action", "timeout"]),
+        (format!("postconf -e 'smtpd_milters = {ours}'; {}", own("")), &["outdone"]),
         (service(", timeout=5s, default_action=REJECT"), &["default-action"]),
         (service(", default_action=DUNNO"), &["timeout"]),
         (late.replace("PORT", &policy.to_string()), &["order"]),
