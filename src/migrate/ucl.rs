@@ -136,7 +136,7 @@ impl<'a> Parser<'a> {
                     self.eat('}');
                     return Ok(pairs);
                 }
-                Some('.') => self.skip_macro()?,
+                Some('.') => self.skip_macro(depth)?,
                 Some(_) => {
                     let key = self.key()?;
                     let node = self.behind_key(depth)?;
@@ -146,11 +146,11 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn skip_macro(&mut self) -> Result<(), Fault> {
+    fn skip_macro(&mut self, depth: usize) -> Result<(), Fault> {
         let line = self.line;
         let text = self.until(|c| c == '\n' || c == ';' || c == '{').trim();
         if self.peek() == Some('{') {
-            self.value(0)?;
+            self.value(depth + 1)?;
         }
         self.macros.push((line, text.to_owned()));
         Ok(())
@@ -339,6 +339,7 @@ EOD
         }
         assert_eq!(parse(&"a {".repeat(100)).unwrap_err().1, "too deep");
         assert_eq!(parse(&"a ".repeat(10_000)).unwrap_err().1, "too deep");
+        assert_eq!(parse(&".a {".repeat(100_000)).unwrap_err().1, "too deep");
     }
 
     proptest! {
