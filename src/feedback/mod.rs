@@ -14,6 +14,7 @@
 
 mod find;
 mod header;
+mod mime;
 mod received;
 mod report;
 

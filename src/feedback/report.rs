@@ -5,15 +5,15 @@
 //! that has a mark of ours that holds is the message. Nothing else in a report counts, so a wrong candidate costs
 //! a look and no more.
 //!
-//! Bounds: 64 candidates, four levels of nesting.
+//! Bounds: 64 candidates, and those of the parts.
 
+use super::mime::{self, Part};
 use super::{Label, Refused};
 use data_encoding::BASE64_MIME_PERMISSIVE;
 use mail_auth::report::{Feedback, FeedbackType};
-use mail_parser::{Message, MessageParser, PartType};
+use mail_parser::MessageParser;
 
 const MAX_CANDIDATES: usize = 64;
-const MAX_DEPTH: usize = 4;
 /// A line of base64 that is long enough not to be a word.
 const BASE64_LINE: usize = 40;
 
@@ -34,19 +34,26 @@ pub(super) struct Report {
 ///
 /// It is about something else than spam.
 pub(super) fn read(text: &str) -> Result<Report, Refused> {
-    let arf = Feedback::parse_rfc5322(text.as_bytes()).ok();
-    let verdict = verdict(arf.as_ref().map(Feedback::feedback_type).or_else(|| pasted_type(text)))?;
+    let parts = mime::parts(text);
+    let feedback = parts.iter().find_map(|part| match part {
+        Part::Feedback(report) => Feedback::parse_arf(report.as_bytes()).map(|report| report.feedback_type()),
+        _ => None,
+    });
+    let verdict = verdict(feedback.or_else(|| pasted_type(text)))?;
     let mut candidates = Vec::new();
-    if let Some(arf) = &arf {
-        candidates.extend([arf.message(), arf.headers()].into_iter().flatten().map(str::to_owned));
-    }
-    let message = MessageParser::default().parse(text);
-    if let Some(message) = &message {
-        parts(message, 0, &mut candidates);
+    candidates.extend(parts.iter().filter_map(|part| match part {
+        Part::Message(message) => Some(message.clone()),
+        _ => None,
+    }));
+    for part in &parts {
+        if let Part::Text(text) = part {
+            blocks(text, &mut candidates);
+        }
     }
     blocks(text, &mut candidates);
     candidates.truncate(MAX_CANDIDATES);
-    let from = message.as_ref().and_then(|message| message.from()?.first()?.address().map(str::to_lowercase));
+    let message = MessageParser::default().parse_headers(text);
+    let from = message.and_then(|message| message.from()?.first()?.address().map(str::to_lowercase));
     Ok(Report { verdict, from, candidates })
 }
 
@@ -71,28 +78,6 @@ fn pasted_type(text: &str) -> Option<FeedbackType> {
         "auth-failure" => FeedbackType::AuthFailure,
         _ => FeedbackType::Abuse,
     })
-}
-
-/// What the parts hold, decoded.
-fn parts(message: &Message<'_>, depth: usize, candidates: &mut Vec<String>) {
-    for part in &message.parts {
-        match &part.body {
-            PartType::Message(inner) => {
-                candidates.push(String::from_utf8_lossy(inner.raw_message()).into_owned());
-                if depth < MAX_DEPTH {
-                    parts(inner, depth + 1, candidates);
-                }
-            }
-            PartType::Text(text) => blocks(text, candidates),
-            PartType::Binary(octets) | PartType::InlineBinary(octets) => {
-                blocks(&String::from_utf8_lossy(octets), candidates);
-            }
-            PartType::Html(_) | PartType::Multipart(_) => {}
-        }
-        if candidates.len() >= MAX_CANDIDATES {
-            return;
-        }
-    }
 }
 
 /// Paragraphs of a text that have fields of a header, and what such lie in base64 in it.
