@@ -6,7 +6,7 @@
 use super::output::{bad_config, show};
 use crate::address::Address;
 use crate::config::{self, Config, ConfigError};
-use crate::mta::lines::{self, BEFORE_DATA, BEFORE_RCPT, endpoint};
+use crate::mta::lines::{self, BEFORE_DATA, BEFORE_RCPT, endpoint, is_ours};
 use crate::mta::list::{Asked, policy_services, words};
 use crate::mta::postfix::{DEFAULT_QUEUE, Postfix};
 use clap::{Args, ValueEnum};
@@ -96,6 +96,7 @@ impl Setup {
 struct Desk<'a> {
     postfix: Option<&'a Postfix>,
     queue: &'a Path,
+    config: &'a Config,
     policy: Option<&'a Address>,
     milter: Option<&'a Address>,
 }
@@ -104,7 +105,7 @@ impl<'a> Desk<'a> {
     fn of(config: &'a Config, postfix: Option<&'a Postfix>) -> Self {
         let queue = postfix.map_or(Path::new(DEFAULT_QUEUE), Postfix::queue_directory);
         let (policy, milter) = (config.policy_service.listen.first(), config.milter.listen.first());
-        Self { postfix, queue, policy, milter }
+        Self { postfix, queue, config, policy, milter }
     }
 
     /// The lines of a way; `None` where the configuration listens nowhere for it.
@@ -144,7 +145,8 @@ impl<'a> Desk<'a> {
     fn milter(&self) -> Option<Change> {
         let own = endpoint(self.milter?, self.queue);
         let present = words(self.present("smtpd_milters"));
-        let others = present.into_iter().filter(|word| Asked::of(word).endpoint != own);
+        let ours = |word: &&str| is_ours(Asked::of(word).endpoint, &self.config.milter.listen, self.queue);
+        let others = present.into_iter().filter(|word| !ours(word));
         let others = others.collect::<Vec<_>>().join(", ");
         Some(Change::new("smtpd_milters", others, &lines::milter(&own), ""))
     }
@@ -162,7 +164,7 @@ impl<'a> Desk<'a> {
         let present = words(self.present(parameter));
         let ours: Vec<usize> = policy_services(&present)
             .into_iter()
-            .filter(|(_, asked)| asked.endpoint == own)
+            .filter(|(_, asked)| is_ours(asked.endpoint, &self.config.policy_service.listen, self.queue))
             .flat_map(|(place, _)| [place, place + 1])
             .collect();
         let others = present.iter().enumerate().filter(|(place, _)| !ours.contains(place));
@@ -193,7 +195,9 @@ impl<'a> Desk<'a> {
 fn restrictions(words: &[&str]) -> String {
     let takes_argument = |word: &str| {
         let word = word.to_ascii_lowercase();
-        word.starts_with("check_") || matches!(word.as_str(), "reject_rbl_client" | "reject_rhsbl_client")
+        let lists = ["check_", "reject_rbl_", "reject_rhsbl_", "permit_dnswl_", "permit_rhswl_"];
+        lists.iter().any(|begin| word.starts_with(begin))
+            || matches!(word.as_str(), "sleep" | "warn_if_reject")
     };
     let mut list = String::new();
     let mut after_argument = true;
@@ -328,11 +332,31 @@ mod tests {
     }
 
     #[test]
+    fn what_asks_by_another_name_or_socket_of_ours_is_replaced() {
+        let listen = "milter.listen = [\"unix:/var/spool/postfix/tempfail/m\", \"127.0.0.1:10422\"]\n";
+        let config = Config::parse("t", listen).unwrap().config;
+        let postfix = Postfix::with(&[
+            ("smtpd_milters", "inet:localhost:11332, { inet:127.0.0.1:10422, default_action=accept }"),
+            ("smtpd_recipient_restrictions", "permit_mynetworks, check_policy_service inet:localhost:10421"),
+        ]);
+        let desk = Desk::of(&config, Some(&postfix));
+        let milter = desk.lines(Way::Milter).unwrap();
+        assert!(milter.lines[0].contains("= inet:localhost:11332, { unix:tempfail/m, "), "{milter:?}");
+        assert_eq!(milter.undo[0], "postconf -e 'smtpd_milters = inet:localhost:11332'");
+        let policy = desk.lines(Way::Policy).unwrap();
+        assert!(
+            policy.lines[0].contains("= permit_mynetworks, check_policy_service { inet:127.0.0.1:10421, ")
+        );
+    }
+
+    #[test]
     fn an_argument_stays_with_its_restriction() {
-        let list = "permit_mynetworks check_client_access hash:/x,reject_rbl_client  a.example, reject";
+        let list = "permit_mynetworks check_client_access hash:/x,reject_rbl_client  a.example, \
+                    reject_rhsbl_sender b.example reject";
         assert_eq!(
             restrictions(&words(list)),
-            "permit_mynetworks, check_client_access hash:/x, reject_rbl_client a.example, reject"
+            "permit_mynetworks, check_client_access hash:/x, reject_rbl_client a.example, \
+             reject_rhsbl_sender b.example, reject"
         );
     }
 

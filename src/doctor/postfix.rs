@@ -5,11 +5,10 @@ use super::Finding;
 use super::socket::{self, Caller};
 use crate::address::Address;
 use crate::config::Config;
-use crate::mta::lines::endpoint;
+use crate::mta::lines::{is_ours, unix_path};
 use crate::mta::list::{Asked, policy_services, words};
 use crate::mta::postfix::{Postfix, RESTRICTIONS};
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::net::IpAddr;
 
 /// A mail server that waits longer than this for us keeps its clients waiting.
 const LONGEST_WAIT: u64 = 10;
@@ -19,6 +18,8 @@ const LISTS: [&str; 7] = {
     let [a, b, c, d, e, f] = RESTRICTIONS;
     [MILTERS, a, b, c, d, e, f]
 };
+/// What keeps strangers from relaying.
+const RELAY_CHECKS: [&str; 2] = ["reject_unauth_destination", "defer_unauth_destination"];
 const SETUP: &str = "compare with the lines of \"tempfail setup\"";
 
 /// Everything.
@@ -68,7 +69,25 @@ impl Look<'_> {
                 "other milters come after tempfail: it sees nothing of what they write into the message";
             found.push(Finding::new("not-last", what, "put tempfail last in smtpd_milters"));
         }
+        if list.iter().any(|word| ours(word)) {
+            found.extend(self.judged_own_networks());
+        }
         found
+    }
+
+    /// A milter is asked about Postfix's own networks too. Loopback is left to the check of the configuration.
+    fn judged_own_networks(&self) -> Option<Finding> {
+        let own = &self.config.policy.exempt.own_networks;
+        let list = words(self.postfix.value("mynetworks"));
+        let judged = list.into_iter().filter(|word| {
+            begin_of_network(word).is_some_and(|begin| !begin.is_loopback() && !own.contains(begin))
+        });
+        let judged = judged.collect::<Vec<_>>().join(" ");
+        (!judged.is_empty()).then(|| {
+            let what =
+                format!("Postfix's mynetworks has {judged}, whose mail the milter judges as a stranger's");
+            Finding::new("own-networks", what, "name it in [exempt] own_networks too, if it is yours")
+        })
     }
 
     fn milter(&self, milter: &Asked<'_>) -> Vec<Finding> {
@@ -94,6 +113,7 @@ impl Look<'_> {
         let ours = ours.iter().filter(|(_, asked)| self.is_our_service(asked));
         ours.flat_map(|(place, service)| {
             let late = relay_check_is_late(parameter, &list[..*place]);
+            let late = late.filter(|_| !self.relaying_is_checked_first());
             self.service(parameter, service).into_iter().chain(late)
         })
         .collect()
@@ -113,13 +133,16 @@ impl Look<'_> {
         [stops, slow, self.unreachable(service.endpoint)].into_iter().flatten().collect()
     }
 
-    /// Whether Postfix means one of our sockets. A relative path begins at its queue directory.
     fn is_ours(&self, named: &str, listen: &[Address]) -> bool {
-        let queue = self.postfix.queue_directory();
-        listen.iter().any(|address| match address {
-            Address::Tcp(tcp) => named == endpoint(address, queue) || local_port(named) == Some(tcp.port()),
-            Address::Unix(own) => unix_path(named, queue).is_some_and(|path| path == *own),
-        })
+        is_ours(named, listen, self.postfix.queue_directory())
+    }
+
+    /// Postfix asks the relay restrictions before those of recipients, unless it is told otherwise or behaves as
+    /// before 3.6.
+    fn relaying_is_checked_first(&self) -> bool {
+        let relay = words(self.postfix.value("smtpd_relay_restrictions"));
+        self.postfix.value("smtpd_relay_before_recipient_restrictions") == "yes"
+            && relay.iter().any(|word| RELAY_CHECKS.contains(word))
     }
 
     fn is_our_milter(&self, word: &str) -> bool {
@@ -209,13 +232,19 @@ impl Look<'_> {
 
 /// A verdict before the relay check hides it, and is given to whom only `relay access denied` is due.
 fn relay_check_is_late(parameter: &str, before: &[&str]) -> Option<Finding> {
-    let checks = ["reject_unauth_destination", "defer_unauth_destination"];
     let late =
-        parameter == "smtpd_recipient_restrictions" && !before.iter().any(|word| checks.contains(word));
+        parameter == "smtpd_recipient_restrictions" && !before.iter().any(|word| RELAY_CHECKS.contains(word));
     late.then(|| {
         let what = "the policy service is asked before reject_unauth_destination, about relaying too";
         Finding::new("order", what, "put reject_unauth_destination before it")
     })
+}
+
+/// The first address of a network as `mynetworks` has it; tables and exceptions are none.
+fn begin_of_network(word: &str) -> Option<IpAddr> {
+    let address = word.split_once('/').map_or(word, |(address, _)| address);
+    let address = address.strip_prefix('[').and_then(|address| address.strip_suffix(']')).unwrap_or(address);
+    Some(address.parse::<IpAddr>().ok()?.to_canonical())
 }
 
 fn slow(what: &str, timeout: &str) -> Option<Finding> {
@@ -239,20 +268,6 @@ fn seconds(text: &str) -> Option<u64> {
     digits.parse::<u64>().ok()?.checked_mul(unit)
 }
 
-/// The port of `inet:HOST:PORT` when the host is this one.
-fn local_port(named: &str) -> Option<u16> {
-    let (host, port) = named.strip_prefix("inet:")?.rsplit_once(':')?;
-    let address = format!("{host}:{port}").parse::<SocketAddr>();
-    let here = host == "localhost" || address.is_ok_and(|address| address.ip().is_loopback());
-    port.parse().ok().filter(|_| here)
-}
-
-/// The path of `unix:PATH`.
-fn unix_path(named: &str, queue: &Path) -> Option<PathBuf> {
-    let path = named.strip_prefix("unix:").or_else(|| named.strip_prefix("local:"))?;
-    Some(queue.join(path))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -266,19 +281,40 @@ mod tests {
     }
 
     #[test]
-    fn endpoints_are_known_by_any_name() {
-        let (config, postfix) = (Config::default(), Postfix::default());
-        let look = Look { postfix: &postfix, config: &config };
-        let milter = &config.milter.listen;
-        for named in ["inet:127.0.0.1:10422", "inet:localhost:10422", "inet:[::1]:10422"] {
-            assert!(look.is_ours(named, milter), "{named}");
-        }
-        for named in ["inet:127.0.0.1:10421", "inet:mail.example:10422", "unix:/x", ""] {
-            assert!(!look.is_ours(named, milter), "{named}");
-        }
-        let unix = ["unix:/var/spool/postfix/tempfail/m".parse().unwrap()];
-        for named in ["unix:tempfail/m", "unix:/var/spool/postfix/tempfail/m", "local:tempfail/m"] {
-            assert!(look.is_ours(named, &unix), "{named}");
-        }
+    fn own_networks_that_the_milter_would_judge_are_told() {
+        let told = |mynetworks: &str, text: &str| {
+            let milter = "{ inet:127.0.0.1:10422, default_action=accept, command_timeout=10s }";
+            let postfix = Postfix::with(&[("smtpd_milters", milter), ("mynetworks", mynetworks)]);
+            let found = findings(&postfix, &Config::parse("t", text).unwrap().config);
+            found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+        };
+        let loopback = "127.0.0.0/8 [::ffff:127.0.0.0]/104 [::1]/128, !10.9.9.9, hash:/etc/postfix/networks";
+        assert_eq!(told(loopback, ""), "");
+        let all = format!("{loopback} 10.0.0.0/8 [2001:db8::]/32");
+        let found = told(&all, "");
+        assert!(
+            found.starts_with("own-networks: Postfix's mynetworks has 10.0.0.0/8 [2001:db8::]/32, "),
+            "{found}"
+        );
+        let named = "[exempt]\nown_networks = [\"127.0.0.0/8\", \"10.0.0.0/8\", \"2001:db8::/32\"]\n";
+        assert_eq!(told(&all, named), "");
+    }
+
+    #[test]
+    fn relaying_may_be_checked_before_the_recipient_restrictions() {
+        let list = "permit_mynetworks, check_policy_service { inet:127.0.0.1:10421, timeout=5s, default_action=DUNNO }";
+        let codes = |relay: &str, first: &str| {
+            let postfix = Postfix::with(&[
+                ("smtpd_recipient_restrictions", list),
+                ("smtpd_relay_restrictions", relay),
+                ("smtpd_relay_before_recipient_restrictions", first),
+            ]);
+            let found = findings(&postfix, &Config::default());
+            found.iter().map(|finding| finding.code).collect::<Vec<_>>()
+        };
+        assert_eq!(codes("permit_mynetworks, defer_unauth_destination", "yes"), [""; 0]);
+        assert_eq!(codes("permit_mynetworks, defer_unauth_destination", "no"), ["order"]);
+        assert_eq!(codes("permit_mynetworks", "yes"), ["order"]);
+        assert_eq!(codes("", ""), ["order"], "a Postfix that knows neither");
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::address::Address;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What stands before the policy service among the recipient restrictions, where nothing else does.
 pub(crate) const BEFORE_RCPT: &str =
@@ -27,6 +27,28 @@ pub(crate) fn policy_service(endpoint: &str, context: &str) -> String {
     format!(
         "check_policy_service {{ {endpoint}, timeout=5s, default_action=DUNNO, policy_context={context} }}"
     )
+}
+
+/// Whether Postfix means one of these sockets. A relative path begins at its queue directory.
+pub(crate) fn is_ours(named: &str, listen: &[Address], queue: &Path) -> bool {
+    listen.iter().any(|address| match address {
+        Address::Tcp(tcp) => named == endpoint(address, queue) || local_port(named) == Some(tcp.port()),
+        Address::Unix(own) => unix_path(named, queue).is_some_and(|path| path == *own),
+    })
+}
+
+/// The port of `inet:HOST:PORT` when the host is this one.
+fn local_port(named: &str) -> Option<u16> {
+    let (host, port) = named.strip_prefix("inet:")?.rsplit_once(':')?;
+    let address = format!("{host}:{port}").parse::<SocketAddr>();
+    let here = host == "localhost" || address.is_ok_and(|address| address.ip().is_loopback());
+    port.parse().ok().filter(|_| here)
+}
+
+/// The path of `unix:PATH`.
+pub(crate) fn unix_path(named: &str, queue: &Path) -> Option<PathBuf> {
+    let path = named.strip_prefix("unix:").or_else(|| named.strip_prefix("local:"))?;
+    Some(queue.join(path))
 }
 
 /// The lines for `sendmail.mc`.
@@ -68,6 +90,22 @@ pub(crate) fn reachable(tcp: SocketAddr) -> SocketAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn endpoints_are_known_by_any_name() {
+        let queue = Path::new("/var/spool/postfix");
+        let milter = ["127.0.0.1:10422".parse().unwrap()];
+        for named in ["inet:127.0.0.1:10422", "inet:localhost:10422", "inet:[::1]:10422"] {
+            assert!(is_ours(named, &milter, queue), "{named}");
+        }
+        for named in ["inet:127.0.0.1:10421", "inet:mail.example:10422", "unix:/x", ""] {
+            assert!(!is_ours(named, &milter, queue), "{named}");
+        }
+        let unix = ["unix:/var/spool/postfix/tempfail/m".parse().unwrap()];
+        for named in ["unix:tempfail/m", "unix:/var/spool/postfix/tempfail/m", "local:tempfail/m"] {
+            assert!(is_ours(named, &unix, queue), "{named}");
+        }
+    }
 
     #[test]
     fn sockets_are_named_as_each_mail_server_does() {

@@ -24,10 +24,11 @@ pub(crate) const RESTRICTIONS: [&str; 6] = [
     "smtpd_end_of_data_restrictions",
 ];
 /// What is looked at besides.
-const PARAMETERS: [&str; 11] = [
+const PARAMETERS: [&str; 14] = [
     "mail_version",
     "queue_directory",
     "mail_owner",
+    "mynetworks",
     "default_process_limit",
     "smtpd_milters",
     "milter_default_action",
@@ -36,6 +37,8 @@ const PARAMETERS: [&str; 11] = [
     "milter_content_timeout",
     "smtpd_policy_service_default_action",
     "smtpd_policy_service_timeout",
+    "smtpd_relay_restrictions",
+    "smtpd_relay_before_recipient_restrictions",
 ];
 
 /// An SMTP service of `master.cf`.
@@ -82,6 +85,15 @@ impl Postfix {
             services: services(&postconf(&["-M"])?, &parsed(&postconf(&["-P", "-x"])?)),
             parameters,
         })
+    }
+
+    /// One whose `main.cf` sets these parameters.
+    #[cfg(test)]
+    pub(crate) fn with(set: &[(&str, &str)]) -> Self {
+        let parameters: BTreeMap<String, String> =
+            set.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let set = parameters.keys().cloned().collect();
+        Self { expanded: parameters.clone(), parameters, set, services: Vec::new() }
     }
 
     /// A parameter as it stands in `main.cf`, or its default.

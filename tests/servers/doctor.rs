@@ -135,7 +135,8 @@ async fn each_wrong_configuration_of_postfix_is_seen() -> TestResult {
         format!("postconf -M 'smtpd/pass=smtpd pass - - n - - smtpd -o {{ smtpd_milters = {milters} }}'")
     };
     let late = "postconf -e 'smtpd_recipient_restrictions = permit_mynetworks, \
-                check_policy_service { inet:PORT, timeout=5s, default_action=DUNNO }'";
+                check_policy_service { inet:PORT, timeout=5s, default_action=DUNNO }' \
+                smtpd_relay_before_recipient_restrictions=no";
     for (commands, expected) in [
         ("true".to_owned(), &["not-configured"][..]),
         (format!("postconf -e 'smtpd_milters = inet:{milter}'"), &["default-action", "timeout"]),
