@@ -49,6 +49,10 @@ impl About {
         if let Ok(address) = text.parse::<IpAddr>() {
             return Some(Self::Address(address.to_canonical()));
         }
+        // Nothing is held of a network that somebody names, and no domain has one's name.
+        if text.contains('/') {
+            return None;
+        }
         if text.contains('@') {
             let mailbox = Mailbox::new(text)?;
             let domain = mailbox.domain.clone()?;
@@ -503,5 +507,18 @@ fn prospect(prospect: &Prospect) -> String {
             4 * messages
         ),
         false => format!("{messages} {what} that a filter calls spam {makes} it {word}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::About;
+
+    #[test]
+    fn a_network_is_nothing_to_explain() {
+        for text in ["192.0.2.0/24", "2001:db8::/32", "", "a b"] {
+            assert_eq!(About::parse(text), None, "{text}");
+        }
+        assert!(matches!(About::parse("mail.example.com"), Some(About::Domain(_, None))));
     }
 }
