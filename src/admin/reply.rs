@@ -53,12 +53,35 @@ impl IntoResponse for Failure {
 
 impl From<QueryRejection> for Failure {
     fn from(rejection: QueryRejection) -> Self {
-        Self::new(rejection.status(), rejection.body_text())
+        Self::new(rejection.status(), cause(&rejection.body_text()))
     }
 }
 
 impl From<JsonRejection> for Failure {
     fn from(rejection: JsonRejection) -> Self {
-        Self::new(rejection.status(), rejection.body_text())
+        Self::new(rejection.status(), cause(&rejection.body_text()))
+    }
+}
+
+/// What is wrong with the request, without how this program reads one.
+fn cause(text: &str) -> &str {
+    let readers = [
+        "Failed to deserialize the JSON body into the target type: ",
+        "Failed to deserialize query string: ",
+    ];
+    readers.iter().find_map(|reader| text.strip_prefix(reader)).unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cause;
+
+    #[test]
+    fn what_is_wrong_is_told_alone() {
+        assert_eq!(
+            cause("Failed to deserialize query string: missing field `about`"),
+            "missing field `about`"
+        );
+        assert_eq!(cause("no body"), "no body");
     }
 }
