@@ -15,12 +15,13 @@ use std::io::{self, Read};
 use std::process::ExitCode;
 
 #[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("word").required(true)))]
 pub(super) struct LearnArgs {
     /// The message is spam.
-    #[arg(long, required_unless_present = "ham", conflicts_with = "ham")]
+    #[arg(long, group = "word")]
     spam: bool,
     /// The message is good.
-    #[arg(long)]
+    #[arg(long, group = "word")]
     ham: bool,
     #[command(flatten)]
     common: Common,

@@ -73,7 +73,8 @@ impl Args {
 fn duration(text: &str) -> Result<Duration, String> {
     match text.parse() {
         Ok(seconds) => Ok(Duration::from_secs(seconds)),
-        Err(_) => humantime::parse_duration(text).map_err(|error| error.to_string()),
+        Err(_) => humantime::parse_duration(text)
+            .map_err(|_| "expected a duration such as \"30m\", \"1h\" or \"1d 12h\"".to_owned()),
     }
 }
 

@@ -10,7 +10,7 @@
 
 use super::directory::{Directory, Found};
 use super::export::{Head, Line};
-use super::format::{VERSION, is_readable};
+use super::format::{OLDEST, VERSION, is_readable};
 use super::recover;
 use super::shelf::Shelf;
 use super::writer::write_new;
@@ -55,7 +55,7 @@ pub enum ImportError {
     #[error("line {0}: {1}")]
     Line(u64, String),
     /// The lines are of another version.
-    #[error("these lines are of version {0}; this program reads version {VERSION}")]
+    #[error("these lines are of version {0}; this program reads the versions {OLDEST} to {VERSION}")]
     OtherVersion(u32),
     /// What is there is of another version.
     #[error("{}: holds a state of another version; move it away, or import with --replace", .0.display())]

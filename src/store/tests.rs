@@ -431,7 +431,7 @@ async fn an_import_that_fails_changes_nothing() {
     let head = before.lines().next().unwrap();
     let bad = [
         (String::new(), "line 1: is not the head"),
-        ("{\"tempfail-state\":3}\n".to_owned(), "of version 3; this program reads version 2"),
+        ("{\"tempfail-state\":3}\n".to_owned(), "of version 3; this program reads the versions 1 to 2"),
         (format!("{head}\n{{\"identity\":[\"00\",{{}}]}}\n"), "line 2: "),
         (format!("{head}\n\n{{\"unheard-of\":1}}\n"), "line 3: "),
         (before[..before.len() - 1].to_owned(), "is cut off"),
