@@ -122,9 +122,11 @@ impl Lines {
             .map_err(|error| format!("not UTF-8 from octet {} on", error.valid_up_to() + 1))
     }
 
-    /// The line as text, whatever it holds: programs log what clients said.
+    /// The line as text, whatever it holds: programs log what clients said. A hole that a loss of power left before
+    /// it, which reads as NULs, is no part of it.
     pub(super) fn lossy(&self) -> Cow<'_, str> {
-        String::from_utf8_lossy(&self.line)
+        let begin = self.line.iter().position(|&octet| octet != 0).unwrap_or(self.line.len());
+        String::from_utf8_lossy(&self.line[begin..])
     }
 
     /// The line's number, counted from 1.

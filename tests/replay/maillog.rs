@@ -95,6 +95,9 @@ fn a_torn_last_line_is_counted_and_what_is_no_log_is_an_error() {
         String::from_utf8(output.stderr).unwrap()
     };
     let first = whole.lines().next().unwrap();
+    let holes = whole.replacen('\n', &format!("\n{}", "\0".repeat(4096)), 2);
+    let holed = replay(&desk, &[&desk.write("holes.log", holes)]);
+    assert_eq!(holed["messages"], 3, "a hole that a loss of power left: {holed}");
     let middle = error("middle.log", format!("{first}\nno stamp here\n{first}\n"));
     assert!(middle.contains("middle.log:2: no line of a mail log: \"no stamp here\""), "{middle}");
     let trace = error("trace.tsv", crate::run::trace(3));
