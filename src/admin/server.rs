@@ -13,7 +13,7 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
@@ -30,6 +30,8 @@ const FIELDS_MAX: usize = 64;
 /// What is being answered at shutdown has this long.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(100);
+/// Least time between two lines about connections that were too many.
+const TELL_EACH: Duration = Duration::from_secs(10);
 
 /// Who is at the other end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,6 +120,7 @@ async fn accept_all(
     permits: &Arc<Semaphore>,
     stop: watch::Receiver<bool>,
 ) {
+    let mut refused = Refused::default();
     loop {
         match accept(listener).await {
             Ok((stream, peer)) => match Arc::clone(permits).try_acquire_owned() {
@@ -125,13 +128,36 @@ async fn accept_all(
                     let router = router.clone().layer(Extension(peer.clone()));
                     tokio::spawn(serve_one(stream, peer, router, permit, stop.clone()));
                 }
-                Err(_) => warn!(%peer, "too many admin connections, closed at once"),
+                Err(_) => {
+                    if let Some(times) = refused.due(Instant::now()) {
+                        warn!(%peer, times, "too many admin connections, closed at once");
+                    }
+                }
             },
             Err(error) => {
                 debug!(%error, "cannot accept an admin connection, trying again");
                 tokio::time::sleep(PAUSE).await;
             }
         }
+    }
+}
+
+/// Connections that were too many, told at most once in [`TELL_EACH`]: whoever may connect must not fill the log.
+#[derive(Default)]
+struct Refused {
+    last: Option<Instant>,
+    times: u64,
+}
+
+impl Refused {
+    /// One more; how many there were since the last line, when another is due.
+    fn due(&mut self, now: Instant) -> Option<u64> {
+        self.times += 1;
+        let due = self.last.is_none_or(|last| now.saturating_duration_since(last) >= TELL_EACH);
+        due.then(|| {
+            self.last = Some(now);
+            std::mem::take(&mut self.times)
+        })
     }
 }
 
@@ -163,4 +189,18 @@ async fn serve_one(
         debug!(%peer, %error, "admin connection broken off");
     }
     drop(permit);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_connections_is_one_line_at_a_time() {
+        let mut refused = Refused::default();
+        let start = Instant::now();
+        assert_eq!(refused.due(start), Some(1));
+        assert_eq!((0..9).filter_map(|_| refused.due(start)).count(), 0);
+        assert_eq!(refused.due(start + TELL_EACH), Some(10));
+    }
 }
