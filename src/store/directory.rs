@@ -15,9 +15,10 @@ use super::format::{VERSION, is_readable};
 use policy_core::time::Timestamp;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
+use tracing::warn;
 
 const MAGIC: &str = "tempfail-state";
 /// What is longer is no head.
@@ -68,6 +69,9 @@ impl Directory {
                 return Err(StoreError::Locked { lock: path.join("lock"), holder: holder(&mut lock) });
             }
             Err(TryLockError::Error(source)) => return Err(unusable(source)),
+        }
+        if path.metadata().is_ok_and(|about| is_open_to_others(about.mode())) {
+            warn!(directory = %path.display(), "others on this host may look into the state; chmod 700 this directory");
         }
         // On a full disk the number is missing and the lock is held all the same.
         let _ = note_holder(&mut lock);
@@ -186,6 +190,11 @@ fn parse(text: &str) -> Option<Head> {
     Some(Head { version, secret })
 }
 
+/// Whether anybody but the owner may enter or read; the database's files trust in the directory.
+const fn is_open_to_others(mode: u32) -> bool {
+    mode & 0o077 != 0
+}
+
 fn holder(lock: &mut File) -> String {
     let mut text = String::new();
     let read = Read::by_ref(lock).take(20).read_to_string(&mut text);
@@ -222,6 +231,15 @@ mod tests {
     use proptest::prelude::*;
 
     const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
+
+    #[test]
+    fn what_is_made_is_for_the_owner_alone_and_what_is_not_is_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = dir.path().join("state");
+        Directory::hold(&made).unwrap();
+        assert!(!is_open_to_others(made.metadata().unwrap().mode()));
+        assert!(is_open_to_others(0o750) && is_open_to_others(0o701) && !is_open_to_others(0o40_700));
+    }
 
     #[test]
     fn a_head_is_read_as_it_was_written() {
