@@ -6,13 +6,16 @@
 use super::output::{EX_DATAERR, EX_TEMPFAIL, complain, show};
 use super::remote::Daemon;
 use crate::admin::client::ClientError;
-use crate::feedback::{About, LONGEST_MESSAGE, LONGEST_REPORT, Label, Request, Told};
+use crate::feedback::{About, LONGEST_MESSAGE, LONGEST_REPORT, LONGEST_REQUEST, Label, Request, Told};
 use clap::Args;
 use hyper::StatusCode;
 use policy_core::feedback::Source;
 use std::fmt;
 use std::io::{self, Read};
 use std::process::ExitCode;
+
+/// Octets of a request that are for all but its text.
+const BESIDE_TEXT: usize = 16 << 10;
 
 #[derive(Debug, Args)]
 #[command(group(clap::ArgGroup::new("word").required(true)))]
@@ -97,7 +100,26 @@ fn read(mut input: impl Read, most: usize) -> io::Result<String> {
     let mut octets = Vec::new();
     input.by_ref().take(most as u64).read_to_end(&mut octets)?;
     io::copy(&mut input, &mut io::sink())?;
-    Ok(String::from_utf8_lossy(&octets).into_owned())
+    let mut text = String::from_utf8_lossy(&octets).into_owned();
+    text.truncate(fitting(&text));
+    Ok(text)
+}
+
+/// How much of a text fits into a request, where JSON takes six octets for a control character. One that does not fit
+/// would be refused each time that the mail server comes with it again.
+fn fitting(text: &str) -> usize {
+    let mut left = LONGEST_REQUEST - BESIDE_TEXT;
+    let end = text.char_indices().find_map(|(at, c)| {
+        let octets = match c {
+            '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
+            c if c < ' ' => 6,
+            c => c.len_utf8(),
+        };
+        let rest = left.checked_sub(octets);
+        left = rest.unwrap_or_default();
+        rest.is_none().then_some(at)
+    });
+    end.unwrap_or(text.len())
 }
 
 /// The status of what a mail server can do something about.
@@ -138,6 +160,18 @@ impl fmt::Display for Told {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_json_makes_too_long_is_cut() {
+        for filler in ["\0", "\u{fffd}", "\"", "\n", "é", "a\u{1f}"] {
+            let text = filler.repeat(LONGEST_REPORT);
+            let written = serde_json::to_string(&text[..fitting(&text)]).unwrap();
+            assert!(written.len() <= LONGEST_REQUEST - BESIDE_TEXT + 2, "{filler:?}: {}", written.len());
+            let spare = LONGEST_REQUEST - BESIDE_TEXT - written.len().min(LONGEST_REQUEST - BESIDE_TEXT);
+            assert!(spare < 8 || fitting(&text) == text.len(), "{filler:?}: no more is cut than need be");
+        }
+        assert_eq!(fitting("From: a\n\nx"), 10);
+    }
 
     #[test]
     fn what_is_too_long_is_cut_and_read_to_its_end() {

@@ -32,7 +32,7 @@ use tracing::info;
 pub const LONGEST_MESSAGE: usize = 256 << 10;
 /// Octets of a report that are looked at, with what it includes.
 pub const LONGEST_REPORT: usize = 1 << 20;
-/// Octets of a request: a report whose every octet is escaped in the JSON would not fit, but none is.
+/// Octets of a request. A report whose octets are mostly escaped in the JSON does not fit; the command line cuts it.
 pub const LONGEST_REQUEST: usize = 3 << 20;
 /// Characters of a reporter's name that tell him from others.
 const LONGEST_REPORTER: usize = 255;
