@@ -133,8 +133,10 @@ mod tests {
         flush.flush();
         let text: String = read.try_iter().collect();
         let lines = text.lines().filter(|line| line.starts_with("line ")).count();
-        let lost = text.lines().find_map(|line| line.strip_prefix("lost "));
-        assert_eq!(lines + lost.unwrap().parse::<usize>().unwrap(), QUEUE + BATCH + 1000);
+        // Told twice where the writer took its first lines after some were lost already.
+        let lost = text.lines().filter_map(|line| line.strip_prefix("lost ")?.parse::<usize>().ok());
+        let lost: usize = lost.sum();
+        assert!(lost > 0 && lines + lost == QUEUE + BATCH + 1000, "{lines} and {lost}");
         assert!(text.starts_with("line 0\nline 1\n"));
     }
 }
