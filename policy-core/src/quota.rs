@@ -14,6 +14,9 @@ use serde::{Deserialize, Serialize};
 
 /// Hours in which a day's volume may come at the sustained rate.
 const HOURS: f64 = 24.0;
+/// What a Bad sender may send at once at the least. With one message it would be refused whenever it sends twice within
+/// an hour, and good mail of a host that has just relayed spam would wait for its mailer's third or fourth try.
+const AT_ONCE: f64 = 2.0;
 /// A baseline means something after this many days.
 const BASELINE_DAYS: u16 = 2;
 
@@ -106,7 +109,10 @@ impl Limits {
         let (burst, rate) = match Lane::of(word) {
             Lane::Open => self.earned(cold, reading, word),
             Lane::Narrow => (cold.times(self.low_share), cold.times(self.low_share)),
-            Lane::Floor => (self.floor.times(factor), self.floor.times(factor)),
+            Lane::Floor => {
+                let floor = self.floor.times(factor);
+                (PerHour(floor.0.map(|n| n.max(AT_ONCE))), floor)
+            }
         };
         // A limit that is told is one that holds: whole units, and never none.
         let burst = PerHour(burst.0.map(|n| n.floor().max(1.0)));
@@ -191,6 +197,16 @@ mod tests {
             assert!(quota.rate.0.iter().all(|&n| n > 0.0) && quota.sessions > 0);
             assert!(quota.burst.0[1] < new.burst.0[1]);
         }
+    }
+
+    #[test]
+    fn bad_may_send_twice_within_an_hour_and_no_more_than_once_an_hour_for_long() {
+        let quota = |floor| {
+            let limits = Limits { floor: PerHour([floor; 4]), ..Limits::default() };
+            limits.quota(&Reading::NOTHING, Word::Bad, 1.0)
+        };
+        let messages = |floor: f64| (quota(floor).burst.0[1], quota(floor).rate.0[1]);
+        assert_eq!((messages(1.0), messages(5.0)), ((2.0, 1.0), (5.0, 5.0)));
     }
 
     #[test]
