@@ -172,8 +172,8 @@ fn pages(shelf: &Shelf, book: Book, path: &Path, out: &mut impl Write) -> Result
 }
 
 fn page(octets: &[u8], path: &Path, out: &mut impl Write, count: &mut u64) -> Result<(), ExportError> {
-    for entry in format::decode_page(octets).map_err(|error| unreadable(path, &error))? {
-        line(out, &entry)?;
+    for entry in format::entries_of(octets) {
+        line(out, &entry.map_err(|error| unreadable(path, &error))?)?;
         *count += 1;
     }
     Ok(())

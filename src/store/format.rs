@@ -12,7 +12,7 @@
 //! that of all of it: a change of any of these types is a new version. Version 1 had no overrides, no audit trail
 //! and fewer kinds of entries; all that it had reads as before.
 //!
-//! Invariant: no octets make reading panic; what is no page is an error, never half a page.
+//! Invariant: no octets make reading panic; what is no entry is an error, never half an entry.
 
 use policy_core::audit::Change;
 use policy_core::kept::{Entry, Learned, PageId};
@@ -63,15 +63,18 @@ pub(super) fn encode_page(entries: &[Entry]) -> Result<Vec<u8>, postcard::Error>
         .try_fold(Vec::with_capacity(64 * entries.len()), |octets, entry| postcard::to_extend(entry, octets))
 }
 
-/// The entries of a page.
-pub(super) fn decode_page(mut octets: &[u8]) -> Result<Vec<Entry>, postcard::Error> {
-    let mut entries = Vec::with_capacity(octets.len() / 48);
-    while !octets.is_empty() {
-        let (entry, rest) = postcard::take_from_bytes(octets)?;
-        entries.push(entry);
-        octets = rest;
-    }
-    Ok(entries)
+/// The entries of a page, one by one; an error is the last.
+pub(super) fn entries_of(mut octets: &[u8]) -> impl Iterator<Item = Result<Entry, postcard::Error>> {
+    std::iter::from_fn(move || {
+        if octets.is_empty() {
+            return None;
+        }
+        let taken = postcard::take_from_bytes(std::mem::take(&mut octets));
+        Some(taken.map(|(entry, rest)| {
+            octets = rest;
+            entry
+        }))
+    })
 }
 
 /// The octets of any other value.
@@ -109,6 +112,10 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 
+    fn decoded(octets: &[u8]) -> Result<Vec<Entry>, postcard::Error> {
+        entries_of(octets).collect()
+    }
+
     fn entries(count: u8) -> Vec<Entry> {
         let entry = |n: u8| {
             let mut record = Record::new(NOW);
@@ -119,14 +126,14 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_read_as_it_was_written_and_half_of_it_is_none() {
+    fn a_page_is_read_as_it_was_written_and_half_an_entry_is_none() {
         let written = entries(9);
         let octets = encode_page(&written).unwrap();
-        assert_eq!(decode_page(&octets).unwrap(), written);
+        assert_eq!(decoded(&octets).unwrap(), written);
         assert!(octets.len() < 9 * 60, "{} octets", octets.len());
         let whole = octets.len() / 9;
         let cut = (1..octets.len()).filter(|at| at % whole != 0);
-        cut.for_each(|at| assert!(decode_page(&octets[..at]).is_err(), "cut at {at}"));
+        cut.for_each(|at| assert!(decoded(&octets[..at]).is_err(), "cut at {at}"));
     }
 
     #[test]
@@ -140,7 +147,7 @@ mod tests {
         record.add(Weight { good: 1.0, bad: 1.0, volume: 1.0 }, NOW);
         let entry = Entry::Identity(Key::address([192, 0, 2, 1].into()), record);
         assert_eq!(hex(&encode_page(&[entry]).unwrap()), hex(&octets));
-        assert_eq!(decode_page(&octets).unwrap(), [entry]);
+        assert_eq!(decoded(&octets).unwrap(), [entry]);
     }
 
     fn hex(octets: &[u8]) -> String {
@@ -158,7 +165,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_octets_panic(octets in prop::collection::vec(any::<u8>(), 0..300)) {
-            if let Ok(entries) = decode_page(&octets) {
+            if let Ok(entries) = decoded(&octets) {
                 let state = policy_core::State::new(1 << 24, [1; 16], NOW);
                 let taken = entries.iter().filter(|entry| state.restore(**entry, NOW)).count();
                 prop_assert!(taken <= entries.len());
@@ -176,7 +183,7 @@ mod tests {
             let mut octets = encode_page(&written).unwrap();
             let at = at % octets.len();
             octets[at] ^= with;
-            if let Ok(read) = decode_page(&octets) {
+            if let Ok(read) = decoded(&octets) {
                 // Some octets mean the same number; most mean another.
                 prop_assert!(read.len() <= octets.len());
             }

@@ -242,15 +242,17 @@ fn slices(state: &State, book: Book) -> Vec<(PageId, PageId)> {
 fn read_slice(shelf: &Shelf, state: &State, (first, end): (PageId, PageId), now: Timestamp, counts: &Counts) {
     let (mut taken, mut expired) = (0, 0);
     let mut restoring = state.restoring(now);
-    let scanned =
-        shelf.scan(format::key(first), format::key(end), |_, octets| match format::decode_page(octets) {
-            Ok(entries) => entries.into_iter().for_each(|entry| {
-                let is = restoring.take(entry);
-                taken += u64::from(is);
-                expired += u64::from(!is);
-            }),
-            Err(error) => counts.damaged(error),
-        });
+    let scanned = shelf.scan(format::key(first), format::key(end), |_, octets| {
+        for entry in format::entries_of(octets) {
+            match entry.map(|entry| restoring.take(entry)) {
+                Ok(is) => {
+                    taken += u64::from(is);
+                    expired += u64::from(!is);
+                }
+                Err(error) => counts.damaged(error),
+            }
+        }
+    });
     drop(restoring);
     if let Err(error) = scanned {
         counts.damaged(error);
