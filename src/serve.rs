@@ -16,7 +16,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 use tracing_subscriber::layer::SubscriberExt;
 
 /// Fewest workers: one may compute while another watches the time.
@@ -122,6 +122,9 @@ fn run(source: Source, mut config: Config, log: Log) -> Result<(), ServeError> {
         .enable_all()
         .build()?;
     let served = runtime.block_on(until_stopped(source, config, descriptors, log));
+    // A session that is cut now may find the task that reads for it gone already, at which the milter library
+    // panics. That is no fault of the operator's.
+    std::panic::set_hook(Box::new(|panic| debug!(%panic, "cut while stopping")));
     // A computation that hangs must not keep the process from ending.
     runtime.shutdown_background();
     served
