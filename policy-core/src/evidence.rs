@@ -11,6 +11,7 @@
 
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::ops::Neg;
 
 /// Half-life of the fast memory in seconds: six hours.
 pub const FAST_HALF_LIFE: f64 = 6.0 * 3600.0;
@@ -18,6 +19,8 @@ pub const FAST_HALF_LIFE: f64 = 6.0 * 3600.0;
 pub const SLOW_HALF_LIFE: f64 = 30.0 * 86_400.0;
 /// Half-life of the busiest day's volume in seconds: ten days.
 const VOLUME_HALF_LIFE: f64 = 10.0 * 86_400.0;
+/// Evidence of the last hours from which on a record needs no presumptions.
+const KNOWS_ENOUGH: f64 = 5.0;
 /// Half-lives a landmark may lie behind before sums are brought to a new one; 2^64 is far from overflow.
 const MAX_LAG: f64 = 64.0;
 
@@ -28,8 +31,20 @@ pub struct Weight {
     pub good: f32,
     /// Weight of bad evidence.
     pub bad: f32,
+    /// Weight of good evidence that is presumed for want of news. It counts only on a record that knows little of
+    /// the last hours: what comes in is not to vouch for more of its kind without end.
+    pub presumed: f32,
     /// Messages let in.
     pub volume: f32,
+}
+
+impl Neg for Weight {
+    type Output = Self;
+
+    fn neg(self) -> Self {
+        let Self { good, bad, presumed, volume } = self;
+        Self { good: -good, bad: -bad, presumed: -presumed, volume: -volume }
+    }
 }
 
 /// Good and bad weight together, fading alike.
@@ -261,8 +276,12 @@ impl Writer {
             self.landmark = record.landmark;
             self.scales = [FAST_HALF_LIFE, SLOW_HALF_LIFE].map(|half_life| (lag / half_life).exp2());
         }
-        record.fast.add_scaled(weight.good, weight.bad, self.scales[0]);
-        record.slow.add_scaled(weight.good, weight.bad, self.scales[1]);
+        let mut good = weight.good;
+        if weight.presumed != 0.0 && f64::from(record.fast.evidence()) < KNOWS_ENOUGH * self.scales[0] {
+            good += weight.presumed;
+        }
+        record.fast.add_scaled(good, weight.bad, self.scales[0]);
+        record.slow.add_scaled(good, weight.bad, self.scales[1]);
         record.add_volume(weight.volume, self.day);
         record.turn_forward_to(self.day);
         record.first_day = record.first_day.min(self.day);
@@ -362,6 +381,32 @@ mod tests {
         }
         let reading = record.read(at(86_400));
         assert!(reading.fast.bad / reading.fast.evidence() > 0.8);
+    }
+
+    const PRESUMED: Weight = Weight { presumed: 0.25, good: 0.0, bad: 0.0, volume: 1.0 };
+
+    #[test]
+    fn mail_without_news_does_not_vouch_for_more_of_its_kind_without_end() {
+        let mut record = Record::new(at(0));
+        (0..10_000).for_each(|n| record.add(PRESUMED, at(n / 10)));
+        let Reading { fast, today, .. } = record.read(at(1000));
+        assert!((4.8..=5.25).contains(&fast.good), "{fast:?}");
+        assert_eq!(today, 10_000.0, "it is counted all the same");
+        // Half of it has faded, and as much may be presumed again.
+        (0..100).for_each(|_| record.add(PRESUMED, at(22_600)));
+        assert!((4.8..=5.25).contains(&record.read(at(22_600)).fast.good));
+    }
+
+    #[test]
+    fn taking_back_what_was_never_counted_leaves_no_debt_worth_the_name() {
+        for late in [60, 86_400] {
+            let mut record = Record::new(at(0));
+            (0..10_000).for_each(|_| record.add(PRESUMED, at(0)));
+            let convicted = Weight { presumed: -0.25, bad: 1.0, ..Weight::default() };
+            (0..10_000).for_each(|_| record.add(convicted, at(late)));
+            record.add(Weight { good: 10.0, ..Weight::default() }, at(late));
+            assert!(record.read(at(late)).fast.good > 8.0, "{:?}", record.read(at(late)));
+        }
     }
 
     #[test]

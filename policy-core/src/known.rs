@@ -79,7 +79,7 @@ impl State {
 impl Known {
     fn record(&self, now: Timestamp) -> Record {
         let (last, first) = (self.last.min(now), self.first.min(self.last).min(now));
-        let one = Outcome::Accepted { recipients: 1, unknown: 0 }.weight().good;
+        let one = Outcome::Accepted { recipients: 1, unknown: 0 }.weight().presumed;
         let mut record = Record::new(last);
         let good = one * self.messages.min(MOST) as f32;
         record.add(Weight { good, ..Weight::default() }, last);

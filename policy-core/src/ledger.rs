@@ -179,7 +179,7 @@ impl Ledger {
         // A panic of another holder leaves nothing half done: a record is plain numbers.
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         let (good, bad) = if spam { (0.0, 1.0) } else { (1.0, 0.0) };
-        recent.add(Weight { good, bad, volume: 0.0 }, at);
+        recent.add(Weight { good, bad, ..Weight::default() }, at);
         let Reading { fast, slow, .. } = recent.read(at);
         let of = |tally: Tally| if spam { tally.bad } else { tally.good };
         let usual = of(slow) * (FAST_HALF_LIFE / SLOW_HALF_LIFE) as f32;

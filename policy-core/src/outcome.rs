@@ -64,12 +64,12 @@ impl Outcome {
     }
 }
 
-/// Good evidence of a message that was let in, and so far nobody has said anything against.
+/// Good evidence that is presumed of a message which was let in, as long as nobody has said anything against it.
 pub(crate) const ACCEPTED: f32 = 0.25;
 
 /// Bad evidence of a message that was let in: it takes back what its acceptance was worth.
 const fn convicted(bad: f32) -> Weight {
-    Weight { good: -ACCEPTED, bad, volume: 0.0 }
+    Weight { presumed: -ACCEPTED, bad, good: 0.0, volume: 0.0 }
 }
 
 /// Unknown recipients count as a ratio: a list of a thousand with three stale addresses is no crime.
@@ -80,7 +80,7 @@ fn accepted(recipients: u32, unknown: u32) -> Weight {
     }
     let share = (f64::from(unknown) / f64::from(all)) as f32;
     let volume = if recipients > 0 { 1.0 } else { 0.0 };
-    Weight { good: ACCEPTED * (1.0 - share) * volume, bad: share, volume }
+    Weight { presumed: ACCEPTED * (1.0 - share) * volume, bad: share, volume, good: 0.0 }
 }
 
 #[cfg(test)]
@@ -91,8 +91,8 @@ mod tests {
     fn unknown_recipients_are_a_ratio() {
         let few = Outcome::Accepted { recipients: 997, unknown: 3 }.weight();
         let all = Outcome::Accepted { recipients: 0, unknown: 3 }.weight();
-        assert!(few.bad < 0.01 && few.good > 0.24);
-        assert_eq!((all.good, all.bad, all.volume), (0.0, 1.0, 0.0));
+        assert!(few.bad < 0.01 && few.presumed > 0.24);
+        assert_eq!((all.presumed, all.bad, all.volume), (0.0, 1.0, 0.0));
         assert_eq!(Outcome::Accepted { recipients: 0, unknown: 0 }.weight(), Weight::default());
     }
 }

@@ -176,7 +176,7 @@ mod tests {
         let mut record = Record::new(at(0));
         for hour in 0..hours {
             let n = hourly(hour) as f32;
-            record.add(Weight { good: 0.25 * n, bad: 0.0, volume: n }, at(hour));
+            record.add(Weight { good: 0.25 * n, volume: n, ..Weight::default() }, at(hour));
         }
         // The last second of the last hour.
         record.read(Timestamp::from_secs(T0 + hours * 3600 - 1))
@@ -242,7 +242,7 @@ mod tests {
     #[test]
     fn bad_volume_earns_nothing() {
         let mut record = Record::new(Timestamp::from_secs(T0));
-        record.add(Weight { good: 0.0, bad: 1e4, volume: 1e4 }, Timestamp::from_secs(T0));
+        record.add(Weight { bad: 1e4, volume: 1e4, ..Weight::default() }, Timestamp::from_secs(T0));
         let quota = |reading| Limits::default().quota(reading, Word::Medium, 1.0).burst.0[1];
         assert_eq!(quota(&record.read(Timestamp::from_secs(T0))), quota(&Reading::NOTHING));
     }

@@ -119,7 +119,7 @@ mod tests {
     fn entries(count: u8) -> Vec<Entry> {
         let entry = |n: u8| {
             let mut record = Record::new(NOW);
-            record.add(Weight { good: f32::from(n), bad: 1.0, volume: 1.0 }, NOW);
+            record.add(Weight { good: f32::from(n), bad: 1.0, volume: 1.0, ..Weight::default() }, NOW);
             Entry::Identity(Key::address([192, 0, 2, n].into()), record)
         };
         (0..count).map(entry).collect()
@@ -144,7 +144,7 @@ mod tests {
             .map(|n| u8::from_str_radix(&octets[2 * n..2 * n + 2], 16).unwrap())
             .collect();
         let mut record = Record::new(NOW);
-        record.add(Weight { good: 1.0, bad: 1.0, volume: 1.0 }, NOW);
+        record.add(Weight { good: 1.0, bad: 1.0, volume: 1.0, ..Weight::default() }, NOW);
         let entry = Entry::Identity(Key::address([192, 0, 2, 1].into()), record);
         assert_eq!(hex(&encode_page(&[entry]).unwrap()), hex(&octets));
         assert_eq!(decoded(&octets).unwrap(), [entry]);

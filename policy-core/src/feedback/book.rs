@@ -68,11 +68,10 @@ impl Message {
             true => Weight { bad: word.weight, ..Weight::default() },
             false => Weight { good: word.weight.min(1.0), ..Weight::default() },
         };
-        let mut booked: Booked = heard().map(|word| (weight(word), word.at)).collect();
-        if heard().any(|word| word.spam) {
-            booked.push((Weight { good: -ACCEPTED, ..Weight::default() }, self.let_in));
-        }
-        booked
+        // First what was presumed is taken back, as long as the words do not make a record that knows enough.
+        let taken_back = (Weight { presumed: -ACCEPTED, ..Weight::default() }, self.let_in);
+        let taken_back = heard().any(|word| word.spam).then_some(taken_back);
+        taken_back.into_iter().chain(heard().map(|word| (weight(word), word.at))).collect()
     }
 
     /// Enters a word that is admitted. What it corrects is gone.
@@ -135,19 +134,20 @@ pub(crate) struct Change {
 }
 
 impl Change {
-    /// What is to be booked on an identity: what is no longer right with the other sign, and what is new.
+    /// What is to be booked on an identity: what is no longer right with the other sign, the last first, and what is
+    /// new.
     pub(crate) fn steps(&self, verified: bool) -> impl Iterator<Item = (Weight, Timestamp)> {
         let side = usize::from(verified);
         let mut new = self.after[side].clone();
         let mut gone = Booked::new();
-        for &(Weight { good, bad, volume }, at) in &self.before[side] {
+        for &(weight, at) in &self.before[side] {
             // Two of a kind may weigh the same, so each is looked for by itself.
-            match new.iter().position(|booked| *booked == (Weight { good, bad, volume }, at)) {
-                Some(place) => drop(new.swap_remove(place)),
-                None => gone.push((Weight { good: -good, bad: -bad, volume: -volume }, at)),
+            match new.iter().position(|booked| *booked == (weight, at)) {
+                Some(place) => drop(new.remove(place)),
+                None => gone.push((-weight, at)),
             }
         }
-        gone.into_iter().chain(new).map(|(weight, at)| (weight, Timestamp::from_secs(at.into())))
+        gone.into_iter().rev().chain(new).map(|(weight, at)| (weight, Timestamp::from_secs(at.into())))
     }
 }
 
