@@ -331,7 +331,8 @@ impl<'a> Case<'a> {
     }
 
     /// The keys that pay, each with its quota: the address; its prefix, and the network around an IPv6 prefix,
-    /// of which one host may have thousands, while the client is a stranger or worse; the first verified domain.
+    /// of which one host may have thousands, while the client is a stranger or worse; the first verified domain. A
+    /// mailbox that was vouched for pays alone where its host's mail is Low or Bad.
     fn debits(
         &self,
         session: &Session,
@@ -355,10 +356,13 @@ impl<'a> Case<'a> {
         let pool = self.is_from_pool();
         // The network's chain is always there, and the first.
         if let Some((network, reading)) = chains.next() {
+            let vouched_for = if pool { None } else { self.vouched_for(standing, readings) };
+            let alone = pool || vouched_for.is_some();
             // Its sessions alone are the host's own.
-            let cost = if pool { PerHour::default() } else { cost };
-            debits.push(debit(Payer::Address, (network.specific(), reading[0]), 1.0, cost));
-            if !pool && !matches!(standing.word, Word::High | Word::Medium) {
+            let of_host = if alone { PerHour::default() } else { cost };
+            debits.push(debit(Payer::Address, (network.specific(), reading[0]), 1.0, of_host));
+            debits.extend(vouched_for.map(|mailbox| debit(Payer::Mailbox, mailbox, 1.0, cost)));
+            if !alone && !matches!(standing.word, Word::High | Word::Medium) {
                 debits.push(debit(Payer::Prefix, widest(network, reading), limits.prefix_factor, cost));
                 let around = network.levels().get(2).zip(reading.get(2)).filter(|_| self.is_ipv6());
                 let factor = limits.prefix_factor * limits.prefix_factor;
@@ -373,6 +377,21 @@ impl<'a> Case<'a> {
             debit(Payer::Domain, widest(chain, reading), limits.domain_factor, cost)
         }));
         debits
+    }
+
+    /// The mailbox of a host whose mail is Low or Bad, if something good is known of it since another day and it is not
+    /// Bad by itself.
+    /// One wrong label of a forwarder's correspondent would otherwise leave it to wait behind all the spam that comes
+    /// from there, and never to be heard of again.
+    fn vouched_for(&self, standing: &Standing, readings: &Readings) -> Option<(Key, Reading)> {
+        let mut chains = self.identities.chains.iter().zip(readings);
+        let (chain, reading) = chains.find(|(chain, _)| chain.kind == Kind::Mailbox)?;
+        let own = reading[0];
+        let vouched_for = matches!(standing.word, Word::Low | Word::Bad)
+            && own.age_days >= 1
+            && own.slow.good >= VOUCHED_FOR
+            && word_alone(&own) != Word::Bad;
+        vouched_for.then(|| (chain.specific(), own))
     }
 
     /// Whether a verified domain sends from an address that many share: then its mail is its own affair.
@@ -425,21 +444,25 @@ fn widest(chain: &Chain, reading: &ChainReading) -> (Key, Reading) {
 const MESSAGES: usize = 1;
 const BYTES: usize = 3;
 
+/// Good weight that vouches for a mailbox: two messages that nobody has said anything against.
+const VOUCHED_FOR: f32 = 0.5;
+
 /// Whose quota a debit is.
 #[derive(Clone, Copy, PartialEq)]
 enum Payer {
     Address,
     Prefix,
     Network,
+    Mailbox,
     Domain,
 }
 
 impl Payer {
     /// What a refusal is about. A limit that a transaction runs into halfway is about the recipient: those
-    /// before it shall be delivered. A domain's limit is not about the host that sends for many.
+    /// before it shall be delivered. A mailbox's or a domain's limit is not about the host that sends for many.
     fn scope(self, begins: bool) -> Scope {
         match self {
-            Self::Domain => Scope::Domain,
+            Self::Mailbox | Self::Domain => Scope::Domain,
             _ if !begins => Scope::Recipient,
             Self::Address | Self::Prefix | Self::Network => Scope::Client,
         }

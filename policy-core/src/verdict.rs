@@ -151,7 +151,7 @@ pub enum Scope {
     Client,
     /// One recipient.
     Recipient,
-    /// One domain of a host that sends for many.
+    /// One domain or mailbox of a host that sends for many.
     Domain,
 }
 

@@ -547,6 +547,41 @@ fn a_customer_of_a_shared_host_pays_for_itself_and_not_for_the_others() {
     assert!(taken < 300, "a host of few is no pool");
 }
 
+/// A forwarder's correspondent that was taken for a spammer now and then, among all the spam from there.
+#[test]
+fn who_was_vouched_for_does_not_wait_behind_the_spam_of_its_forwarder() {
+    let waits = policy_core::policy::Waits {
+        first_contact: Duration::ZERO,
+        bad: Duration::ZERO,
+        ..Default::default()
+    };
+    let server = Server::new(Policy { mode: Mode::Enforce, waits, ..Policy::default() });
+    let of = |sender: &str| {
+        let mut facts = server.proper("203.0.113.9", "forward.example");
+        facts.envelope.sender = Sender::new(&format!("info@{sender}"));
+        facts
+    };
+    let learn = |sender: &str, outcome| {
+        let appraisal = server.state.appraise(&of(sender), server.now.get());
+        policy_core::learn(&server.state, &appraisal, outcome, server.now.get());
+    };
+    (0..200).for_each(|n| learn(&format!("junk{n}.example"), Outcome::FilteredSpam));
+    (0..3).for_each(|_| learn("friend.example", Outcome::FilteredHam));
+    (0..3).for_each(|_| learn("friend.example", Outcome::FilteredSpam));
+    let friend_after_spam = || {
+        let mut junk = (0..100).map(|n| server.deliver(&of(&format!("more{n}.example")), None));
+        let refused = junk.find_map(Result::err).unwrap();
+        assert_eq!(refused.verdict.scope, Scope::Client, "{refused:?}");
+        assert!(matches!(server.word(&of("friend.example")), Word::Low | Word::Bad));
+        server.deliver(&of("friend.example"), None)
+    };
+    assert!(friend_after_spam().is_err(), "it is known since today alone");
+    server.pass(DAY);
+    assert!(friend_after_spam().is_ok());
+    let more = (0..20).find_map(|_| server.deliver(&of("friend.example"), None).err()).unwrap();
+    assert_eq!(more.verdict.scope, Scope::Domain, "{more:?}");
+}
+
 #[test]
 fn a_harvester_that_finds_nobody_is_remembered() {
     let server = Server::enforcing();
