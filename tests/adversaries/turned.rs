@@ -13,8 +13,9 @@ use rand::Rng;
 /// Good messages a day, as many as sixteen in a busy hour.
 const DAILY: f64 = 200.0;
 
-/// Mailboxes that write from the server; one of them is stolen.
+/// Mailboxes that write from the server, by number; one of them is stolen.
 const USERS: u32 = 20;
+const STOLEN: u32 = 3;
 
 /// Plays the year, then spam from eight in the morning to eight in the evening at `hourly`.
 fn year_and_turn(seed: u64, hourly: f64) -> World {
@@ -22,9 +23,10 @@ fn year_and_turn(seed: u64, hourly: f64) -> World {
     world.live(seed, days_before(30)..hours(72));
     let good = Mail::verified(proper(v4(0x0a65_0019), "mail.turned.example"), "turned.example");
     // Whoever mends the server empties its queue: spam is retried for an hour only.
-    let spam = good.clone().written_by(3).spam().by(Mailer::Every(900, 4));
+    let spam = good.clone().written_by(STOLEN).spam().by(Mailer::Every(900, 4));
     world.add(Stream::diurnal(seed + 1, DAILY, days_before(365)..hours(72), move |rng, _| {
-        good.clone().written_by(rng.random_range(0..USERS)).to(rng.random_range(0..50))
+        let user = rng.random_range(0..USERS);
+        good.clone().written_by(user).tagged(user).to(rng.random_range(0..50))
     }));
     world.add(Stream::even(seed + 2, hourly, hours(8)..hours(20), move |rng, _| {
         spam.clone().to(rng.random_range(0..50))
@@ -46,7 +48,9 @@ fn judge(name: &'static str, hourly: f64, minutes: f64, share: f64) {
     let clamp = clamp(&spam, hours(8));
     let seconds = clamp.map_or(f64::INFINITY, |clamp| clamp.after.as_secs_f64());
     let leaked = clamp.map_or(f64::INFINITY, |clamp| clamp.leaked as f64);
-    let during = Outcome::of(ham.iter().filter(|f| f.sent >= hours(8) && f.sent < hours(21)));
+    let during = ham.iter().filter(|fate| fate.sent >= hours(8) && fate.sent < hours(21));
+    let (of_the_stolen, others): (Vec<_>, Vec<_>) = during.partition(|fate| fate.tag == STOLEN);
+    let [of_the_stolen, others] = [of_the_stolen, others].map(|fates| Outcome::of(fates.into_iter()));
     let before = world.outcome(Party::Actor, false, days_before(365));
     let back = recovery(&ham, hours(21));
     bystanders(Bounds::of(name, seed), &world)
@@ -54,9 +58,15 @@ fn judge(name: &'static str, hourly: f64, minutes: f64, share: f64) {
         .at_most("seconds until clamped", seconds, minutes * 60.0)
         .at_most("spam let in until clamped", leaked, 60.0)
         .at_most("spam let in at all, share", Outcome::of(spam.iter()).share_let_in(), share)
-        .told("its good mail deferred meanwhile, share", during.share_deferred())
+        .at_most("other mailboxes' mail deferred meanwhile, share", others.share_deferred(), 0.01)
         // Four hours: when mail servers begin to warn their users of a delay.
-        .at_most("its good mail's delay meanwhile, p95 in s", during.delay(0.95), 4.0 * HOUR.as_secs_f64())
+        .at_most("other mailboxes' delay meanwhile, p99 in s", others.delay(0.99), 4.0 * HOUR.as_secs_f64())
+        // Whoever owns it has to share its one message an hour with the thief.
+        .at_most(
+            "stolen mailbox's good mail, longest delay in s",
+            of_the_stolen.delay(1.0),
+            DAY.as_secs_f64(),
+        )
         .at_most("its good mail lost", before.lost as f64, 0.0)
         .at_most("recovered after the last bad event, in s", back.as_secs_f64(), DAY.as_secs_f64())
         .conclude();
