@@ -52,6 +52,10 @@ impl Token {
     /// The token of a file.
     pub(crate) fn read(path: &Path) -> Result<Self, TokenError> {
         let failed = |source| TokenError::File { path: path.to_owned(), source };
+        // Opening a FIFO would wait for whoever writes to it.
+        if !std::fs::metadata(path).map_err(failed)?.is_file() {
+            return Err(failed(std::io::Error::other("not a regular file")));
+        }
         let file = File::open(path).map_err(failed)?;
         let mode = file.metadata().map_err(failed)?.mode();
         if mode & 0o007 != 0 {
@@ -94,6 +98,20 @@ impl Token {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_file_has_no_token() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        for path in [&path, dir.path()] {
+            let error = Token::of(path).unwrap_err().to_string();
+            assert!(
+                error.contains("not a regular file") && error.contains(&path.display().to_string()),
+                "{error}"
+            );
+        }
+    }
 
     #[test]
     fn a_token_is_made_once_for_the_owner_alone() {

@@ -31,6 +31,8 @@ use crate::address::Address;
 use crate::log::Format;
 use policy_core::policy::Policy;
 use reader::{Findings, Section};
+use std::fs::File;
+use std::io::{self, Read};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -43,6 +45,8 @@ pub const SAMPLE: &str = include_str!("../../packaging/tempfail.toml");
 /// The file that is read when none is named, if it exists.
 pub const DEFAULT_FILE: &str = "/etc/tempfail/tempfail.toml";
 
+/// Octets of the longest file. The longest list of networks that makes sense takes a tenth of that.
+const LONGEST: u64 = 16 << 20;
 const POLICY_PORT: u16 = 10421;
 const MILTER_PORT: u16 = 10422;
 /// Sendmail waits ten seconds for an answer of its own accord; half of that is patience enough.
@@ -178,6 +182,16 @@ pub struct Checked {
     pub warnings: Vec<Diagnostic>,
 }
 
+/// The text of a file that is no longer than a configuration may be.
+fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let length = File::open(path)?.take(LONGEST + 1).read_to_string(&mut text)?;
+    if length as u64 > LONGEST {
+        return Err(io::Error::other(format!("longer than {} MiB", LONGEST >> 20)));
+    }
+    Ok(text)
+}
+
 impl Config {
     /// Reads and checks a file.
     ///
@@ -185,8 +199,7 @@ impl Config {
     ///
     /// The file cannot be read, or something is wrong with it.
     pub fn load(path: &Path) -> Result<Checked, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        let text = read(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
         Self::parse(&path.display().to_string(), &text)
     }
 

@@ -174,6 +174,16 @@ fn nothing_to_listen_on_is_an_error() {
     assert!(found[0].contains("there is nothing to do"), "{found:?}");
 }
 
+#[test]
+fn a_file_without_end_is_not_read_to_its_end() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    file.as_file().set_len(LONGEST + 1).unwrap();
+    for path in [file.path(), Path::new("/dev/zero")] {
+        let error = Config::load(path).unwrap_err().to_string();
+        assert!(error.contains("longer than 16 MiB"), "{error}");
+    }
+}
+
 proptest::proptest! {
     #[test]
     fn no_text_is_too_odd_to_be_checked(text: String, at: proptest::sample::Index, cut in 0usize..40) {
