@@ -80,7 +80,7 @@ fn known(tempfail: &Tempfail) -> Result<Arc<Facts>, Failure> {
 
 async fn a_listed_client_waits_and_its_neighbour_does_not(set_up: SetUp) -> TestResult {
     let dns = dns().await?;
-    let tempfail = asking(dns.address(), "first_contact.suspicious = 0.75").await?;
+    let tempfail = asking(dns.address(), "first_contact.suspicious = 0.65").await?;
     let postfix = set_up.postfix(&tempfail).await?;
     let neighbour = proper(postfix.address(), "192.0.2.67", "mail.neighbour.test")?;
     assert!(neighbour.send(&mail("a@neighbour.test")).await?.is_accepted());
