@@ -381,6 +381,7 @@ impl<'a> Case<'a> {
 
     /// The mailbox of a host whose mail is Low or Bad, if something good is known of it since another day and it is not
     /// Bad by itself.
+    ///
     /// One wrong label of a forwarder's correspondent would otherwise leave it to wait behind all the spam that comes
     /// from there, and never to be heard of again.
     fn vouched_for(&self, standing: &Standing, readings: &Readings) -> Option<(Key, Reading)> {

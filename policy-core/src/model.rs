@@ -25,8 +25,8 @@ const BEGIN: f32 = 2.0;
 /// The farthest that one update moves a weight.
 const MOST: f32 = 0.07;
 /// The farthest that one label moves the log-odds of mail like its own, so that one wrong label does not open the
-/// door to all that a thousand right ones have shut out; and what that is after one label ever, since a server that
-/// has seen little has to learn fast.
+/// door to all that a thousand right ones have shut out. A server that has seen little has to learn fast: with the
+/// n-th label it is [`YOUNG`] / n, if that is more.
 const FARTHEST: f32 = 0.5;
 const YOUNG: f32 = 4000.0;
 /// The farthest that the weight of a number leaves the shipped one, and a weight of the table.
@@ -36,7 +36,8 @@ const TABLE_RANGE: f32 = 3.0;
 const FITTING_RANGE: f32 = 9.0;
 /// Share of the way back to the shipped weight at each update of a feature.
 const PULL: f32 = 0.00002;
-/// How many times more a mistake about ham costs, and while the weights that ship are fitted.
+/// How many times more a mistake about ham costs; and where the weights that ship are fitted, which then begin on the
+/// safe side.
 const HAM_COST: f32 = 2.0;
 const FITTING_HAM_COST: f32 = 4.0;
 /// The share of complaints that is thought to be wrong, and the least that one counts that is hard to believe.
