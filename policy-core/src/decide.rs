@@ -332,7 +332,8 @@ impl<'a> Case<'a> {
 
     /// The keys that pay, each with its quota: the address; its prefix, and the network around an IPv6 prefix,
     /// of which one host may have thousands, while the client is a stranger or worse; the first verified domain. A
-    /// mailbox that was vouched for pays alone where its host's mail is Low or Bad.
+    /// mailbox that was vouched for pays for itself where its host's mail is Low or Bad, and together with the others of
+    /// its host as a stranger does.
     fn debits(
         &self,
         session: &Session,
@@ -344,6 +345,8 @@ impl<'a> Case<'a> {
         let debit = |payer, (key, reading): (Key, Reading), factor, cost| {
             // A good standing of this client does not open what its network or domain has closed.
             let word = match (payer, standing.word) {
+                // All mailboxes together that were vouched for have what a stranger has.
+                (Payer::Vouched, _) => Word::New,
                 // A stranger that has waited because it looks like spam has shown no more than that it can.
                 (Payer::Address, Word::New) if self.policy.waits.is_suspicious(standing) => Word::Low,
                 (Payer::Address, word) => word,
@@ -357,12 +360,13 @@ impl<'a> Case<'a> {
         // The network's chain is always there, and the first.
         if let Some((network, reading)) = chains.next() {
             let vouched_for = if pool { None } else { self.vouched_for(standing, readings) };
-            let alone = pool || vouched_for.is_some();
+            let payer = if vouched_for.is_some() { Payer::Vouched } else { Payer::Address };
             // Its sessions alone are the host's own.
-            let of_host = if alone { PerHour::default() } else { cost };
-            debits.push(debit(Payer::Address, (network.specific(), reading[0]), 1.0, of_host));
+            let of_host = if pool { PerHour::default() } else { cost };
+            debits.push(debit(payer, (network.specific(), reading[0]), 1.0, of_host));
+            let is_alone = pool || vouched_for.is_some();
             debits.extend(vouched_for.map(|mailbox| debit(Payer::Mailbox, mailbox, 1.0, cost)));
-            if !alone && !matches!(standing.word, Word::High | Word::Medium) {
+            if !is_alone && !matches!(standing.word, Word::High | Word::Medium) {
                 debits.push(debit(Payer::Prefix, widest(network, reading), limits.prefix_factor, cost));
                 let around = network.levels().get(2).zip(reading.get(2)).filter(|_| self.is_ipv6());
                 let factor = limits.prefix_factor * limits.prefix_factor;
@@ -452,6 +456,8 @@ const VOUCHED_FOR: f32 = 0.5;
 #[derive(Clone, Copy, PartialEq)]
 enum Payer {
     Address,
+    /// The address, for its mailboxes that were vouched for.
+    Vouched,
     Prefix,
     Network,
     Mailbox,
@@ -465,7 +471,7 @@ impl Payer {
         match self {
             Self::Mailbox | Self::Domain => Scope::Domain,
             _ if !begins => Scope::Recipient,
-            Self::Address | Self::Prefix | Self::Network => Scope::Client,
+            Self::Address | Self::Vouched | Self::Prefix | Self::Network => Scope::Client,
         }
     }
 }

@@ -39,3 +39,26 @@ fn twenty_five_clean_then_a_burst() {
         .at_most("spam let in of each host", spam.let_in as f64 / f64::from(HOSTS), 35.0)
         .conclude();
 }
+
+/// One server, 200 mailboxes of which each writes three clean messages within two days, then 600 messages of spam an
+/// hour from all of them, for six hours.
+#[test]
+fn many_clean_mailboxes_then_a_burst() {
+    const MAILBOXES: u32 = 200;
+    let seed = seed();
+    let mut world = a_month(seed, 72);
+    let write = |n: u32| farmer(0).written_by(n).to(n % 50);
+    let apart = DAY * 2 / (3 * MAILBOXES);
+    world.add((0..3 * MAILBOXES).map(move |k| (BEGIN.after(apart * k), write(k % MAILBOXES))));
+    world.add(Stream::even(seed + 1, 600.0, hours(50)..hours(56), move |rng, _| {
+        write(rng.random_range(0..MAILBOXES)).spam()
+    }));
+    world.run(hours(72));
+    world.close();
+    let spam = world.outcome(Party::Actor, true, BEGIN);
+    bystanders(Bounds::of("farming by mailboxes", seed), &world)
+        .told("spam sent", spam.sent as f64)
+        // A stranger's sixty an hour, and sixty at once.
+        .at_most("spam let in", spam.let_in as f64, 420.0)
+        .conclude();
+}
