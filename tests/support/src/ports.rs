@@ -7,16 +7,18 @@
 use crate::Error;
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::time::{interval, timeout};
 
 const FIRST: u16 = 20_000;
 const COUNT: u16 = 12_000;
 const ATTEMPTS: u16 = 1000;
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A listener's state in the kernel's table.
+const LISTEN: &str = "0A";
 
 static HANDED_OUT: LazyLock<Mutex<HashSet<u16>>> = LazyLock::new(Mutex::default);
 
@@ -33,16 +35,37 @@ pub(crate) fn has_ipv6_loopback() -> bool {
     TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok()
 }
 
-/// Waits until somebody listens there.
+/// Waits until somebody listens there. The kernel is asked and nobody is connected to, so a server that counts
+/// or records its clients sees none.
 pub(crate) async fn listening(address: SocketAddr) -> Result<(), Error> {
     let mut ticks = interval(Duration::from_millis(20));
     let there = async {
-        while TcpStream::connect(address).await.is_err() {
+        while !has_listener(address)? {
             ticks.tick().await;
         }
+        Ok(())
     };
     let what = format!("a server at {address}");
-    timeout(PATIENCE, there).await.map_err(|_| Error::Deadline { what, within: PATIENCE, log: String::new() })
+    let late = |_| Err(Error::Deadline { what, within: PATIENCE, log: String::new() });
+    timeout(PATIENCE, there).await.unwrap_or_else(late)
+}
+
+/// Whether the kernel's table of sockets has a listener at exactly this address.
+fn has_listener(address: SocketAddr) -> Result<bool, Error> {
+    let (table, octets) = match address.ip() {
+        IpAddr::V4(ip) => ("/proc/net/tcp", ip.octets().to_vec()),
+        IpAddr::V6(ip) => ("/proc/net/tcp6", ip.octets().to_vec()),
+    };
+    // The kernel prints the address as numbers of 32 bits, each in the machine's own order of octets.
+    let words = octets.chunks_exact(4).map(|word| u32::from_ne_bytes([word[0], word[1], word[2], word[3]]));
+    let local: String = words.map(|word| format!("{word:08X}")).collect();
+    let local = format!("{local}:{:04X}", address.port());
+    let sockets = std::fs::read_to_string(table).map_err(Error::io(table))?;
+    let listens = |line: &str| {
+        let mut columns = line.split_whitespace().skip(1);
+        columns.next() == Some(&local) && columns.nth(1) == Some(LISTEN)
+    };
+    Ok(sockets.lines().any(listens))
 }
 
 fn random_port() -> u16 {
@@ -62,6 +85,7 @@ fn first_time(port: u16) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::TcpStream;
 
     #[test]
     fn a_port_is_free_in_range_and_handed_out_once() {
@@ -74,5 +98,20 @@ mod tests {
     fn a_port_in_use_is_not_free() {
         let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         assert!(!is_free(taken.local_addr().unwrap().port()));
+    }
+
+    #[tokio::test]
+    async fn a_listener_is_told_from_a_client_and_from_another_address() {
+        let hosts = [IpAddr::V4([127, 1, 2, 3].into()), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+        for host in hosts.into_iter().filter(|host| host.is_ipv4() || has_ipv6_loopback()) {
+            let listener = TcpListener::bind((host, 0)).unwrap();
+            let address = listener.local_addr().unwrap();
+            listening(address).await.unwrap();
+            assert!(!has_listener((Ipv4Addr::LOCALHOST, address.port()).into()).unwrap());
+            let client = TcpStream::connect(address).unwrap();
+            assert!(!has_listener(client.local_addr().unwrap()).unwrap());
+            drop(listener);
+            assert!(!has_listener(address).unwrap(), "{address}");
+        }
     }
 }

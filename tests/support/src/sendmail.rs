@@ -119,10 +119,14 @@ impl SendmailBuilder {
         let port = ports::free_port()?;
         let mut instance = Instance::prepare("Sendmail", traffic, in_private_name)?;
         self.configure(instance.directory(), port).await?;
-        // Sendmail writes its process id once it listens.
+        // Sendmail writes its process id once its sockets are bound, and listens on one after the other then.
         let pid = Log::at(instance.directory().join("pid"));
         instance.launch(&pid, "").await?;
-        Ok(Sendmail { instance, port })
+        let sendmail = Sendmail { instance, port };
+        for address in [Some(sendmail.address()), sendmail.address_v6()].into_iter().flatten() {
+            ports::listening(address).await?;
+        }
+        Ok(sendmail)
     }
 
     async fn configure(&self, root: &Path, port: u16) -> Result<(), Error> {
