@@ -1,6 +1,6 @@
 //! Marks: which parts of a table have changed since they were last written down.
 //!
-//! A segment of a table is divided into pages by its keys' hashes, some six entries each when it is full. A
+//! A segment of a table is divided into pages by its keys' hashes, some twelve entries each when it is full. A
 //! change sets one bit, mostly one that is set already, so that a decision pays for a load from a cache line
 //! that it has just used. What has left an entry's page is known by its absence there.
 //!
@@ -9,7 +9,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-const WORDS: usize = 16;
+const WORDS: usize = 8;
 /// Pages of a segment.
 pub(crate) const PAGES: u32 = WORDS as u32 * u64::BITS;
 

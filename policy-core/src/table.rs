@@ -91,7 +91,7 @@ impl<V: Worth> Table<V> {
 
     /// Tells two layouts apart: the same key is on the same page only where this is the same.
     pub(crate) fn layout(&self) -> u64 {
-        self.hasher.hash_one(self.segments.len())
+        self.hasher.hash_one((self.segments.len(), PAGES))
     }
 
     /// Most entries that a segment holds.
