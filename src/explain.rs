@@ -445,8 +445,9 @@ fn limits(explanation: &Explanation) -> Vec<Limit> {
     let (quota, (used, sessions)) = (&explanation.quota, &explanation.outstanding);
     let hourly = Dimension::HOURLY.into_iter().enumerate().map(|(n, dimension)| {
         let (at_once, rate) = (quota.burst.0[n], quota.rate.0[n]);
+        // Who has turned from Low to Bad may have used more than it may now.
         let left = (at_once - used.0[n]).max(0.0);
-        let missing = 1.0 - left;
+        let missing = used.0[n] + 1.0 - at_once;
         let back = (missing > 0.0 && rate > 0.0)
             .then(|| Duration::from_secs_f64((missing / rate * 3600.0).min(1e9)));
         let back = back.map(|wait| moment(explanation.now.after(wait)));
@@ -512,7 +513,26 @@ fn prospect(prospect: &Prospect) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::About;
+    use super::*;
+    use policy_core::State;
+    use policy_core::allowance::{PerHour, Quota};
+    use policy_core::policy::Policy;
+
+    #[test]
+    fn of_a_limit_that_has_shrunk_nothing_is_left_until_that_has_drained() {
+        let now = Timestamp::from_secs(1_700_000_000);
+        let state = State::new(1 << 20, [1; 16], now);
+        let facts = only_address([192, 0, 2, 7].into());
+        let mut explanation = state.explain(&Policy::default(), &facts, now);
+        let quota = |burst, rate| Quota { burst: PerHour([burst; 4]), rate: PerHour([rate; 4]), sessions: 2 };
+        explanation.outstanding = (PerHour([4.0; 4]), 0);
+        explanation.quota = quota(5.0, 5.0);
+        assert_eq!(limits(&explanation)[1].back, None);
+        explanation.quota = quota(2.0, 1.0);
+        let messages = &limits(&explanation)[1];
+        let back = moment(now.after(Duration::from_secs(3 * 3600)));
+        assert_eq!((messages.left, messages.back.as_deref()), (0.0, Some(back.as_str())));
+    }
 
     #[test]
     fn a_network_is_nothing_to_explain() {

@@ -3,8 +3,9 @@
 //! A stranger has the cold quota. Good volume widens it: the quota follows the sender's busiest day before
 //! today, times a growth that the standing earns, so a published warm-up schedule (20 an hour at first, 1.4
 //! times more each day) always fits. Once today has far outrun every day before, the growth is halved unless
-//! the standing is High. Low and Bad senders draw on meters of their own, so what they do costs the good
-//! mail of the same host nothing; and even Bad has a floor, so a sender can always prove itself.
+//! the standing is High. Low and Bad senders draw on a meter of their own, so what they do costs the good
+//! mail of the same host nothing. It is one for both words: with one each, who goes from Low to Bad, or back and
+//! forth, would begin afresh each time. And even Bad has a floor, so a sender can always prove itself.
 
 use crate::allowance::{PerHour, Quota};
 use crate::evidence::Reading;
@@ -80,10 +81,8 @@ impl Default for Limits {
 pub enum Lane {
     /// High, Medium and New.
     Open = 0,
-    /// Low.
+    /// Low and Bad.
     Narrow = 1,
-    /// Bad.
-    Floor = 2,
 }
 
 impl Lane {
@@ -91,8 +90,7 @@ impl Lane {
     pub const fn of(word: Word) -> Self {
         match word {
             Word::High | Word::Medium | Word::New => Self::Open,
-            Word::Low => Self::Narrow,
-            Word::Bad => Self::Floor,
+            Word::Low | Word::Bad => Self::Narrow,
         }
     }
 
@@ -106,10 +104,10 @@ impl Limits {
     /// The quota of a key with this history and standing; `factor` widens it for keys of many hosts.
     pub fn quota(&self, reading: &Reading, word: Word, factor: f64) -> Quota {
         let cold = self.cold.times(factor);
-        let (burst, rate) = match Lane::of(word) {
-            Lane::Open => self.earned(cold, reading, word),
-            Lane::Narrow => (cold.times(self.low_share), cold.times(self.low_share)),
-            Lane::Floor => {
+        let (burst, rate) = match word {
+            Word::High | Word::Medium | Word::New => self.earned(cold, reading, word),
+            Word::Low => (cold.times(self.low_share), cold.times(self.low_share)),
+            Word::Bad => {
                 let floor = self.floor.times(factor);
                 (PerHour(floor.0.map(|n| n.max(AT_ONCE))), floor)
             }

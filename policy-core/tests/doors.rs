@@ -547,15 +547,40 @@ fn a_customer_of_a_shared_host_pays_for_itself_and_not_for_the_others() {
     assert!(taken < 300, "a host of few is no pool");
 }
 
-/// A forwarder's correspondent that was taken for a spammer now and then, among all the spam from there.
-#[test]
-fn who_was_vouched_for_does_not_wait_behind_the_spam_of_its_forwarder() {
+/// A server of the defaults that makes nobody wait: only allowances defer.
+fn without_waits() -> Server {
     let waits = policy_core::policy::Waits {
         first_contact: Duration::ZERO,
         bad: Duration::ZERO,
         ..Default::default()
     };
-    let server = Server::new(Policy { mode: Mode::Enforce, waits, ..Policy::default() });
+    Server::new(Policy { mode: Mode::Enforce, waits, ..Policy::default() })
+}
+
+#[test]
+fn who_turns_from_low_to_bad_does_not_begin_afresh() {
+    let server = without_waits();
+    let host = || server.proper("198.51.100.1", "mail.corp.example");
+    let learn = |outcome| {
+        let appraisal = server.state.appraise(&host(), server.now.get());
+        policy_core::learn(&server.state, &appraisal, outcome, server.now.get());
+        server.word(&host())
+    };
+    let spam_until = |word| assert!((0..60).any(|_| learn(Outcome::FilteredSpam) == word), "never {word}");
+    (0..3).for_each(|_| _ = learn(Outcome::FilteredHam));
+    let let_in = || (0..20).take_while(|_| server.deliver(&host(), None).is_ok()).count();
+    spam_until(Word::Low);
+    assert_eq!(let_in(), 4);
+    spam_until(Word::Bad);
+    assert_eq!(let_in(), 0, "as Low it has sent more already than as Bad it may");
+    server.pass(4 * HOUR);
+    assert_eq!(let_in(), 2);
+}
+
+/// A forwarder's correspondent that was taken for a spammer now and then, among all the spam from there.
+#[test]
+fn who_was_vouched_for_does_not_wait_behind_the_spam_of_its_forwarder() {
+    let server = without_waits();
     let of = |sender: &str| {
         let mut facts = server.proper("203.0.113.9", "forward.example");
         facts.envelope.sender = Sender::new(&format!("info@{sender}"));

@@ -11,7 +11,6 @@ mod farming;
 mod flood;
 mod forgery;
 mod honest;
-mod misses;
 mod pools;
 mod rotation;
 mod simulator;

@@ -150,7 +150,7 @@ fn keys_tell_their_networks() {
         let levels = identities.chains[0].levels();
         for (key, net) in levels.iter().zip(nets) {
             assert_eq!(key.addresses().map(|net| net.to_string()).as_deref(), Some(net));
-            assert_eq!(Lane::Floor.key(*key).without_lane(), *key);
+            assert_eq!(Lane::Narrow.key(*key).without_lane(), *key);
         }
     }
 }
