@@ -235,7 +235,8 @@ pub fn in_words(duration: Duration) -> String {
     match duration.as_millis().div_ceil(1000) as u64 {
         secs @ 0..=119 => plural(secs, "second"),
         secs @ 120..=7199 => plural(secs.div_ceil(60), "minute"),
-        secs => plural(secs.div_ceil(3600), "hour"),
+        secs @ 7200..=172_799 => plural(secs.div_ceil(3600), "hour"),
+        secs => plural(secs.div_ceil(86_400), "day"),
     }
 }
 
@@ -283,6 +284,7 @@ mod tests {
         assert_eq!(in_words(Duration::from_millis(1)), "1 second");
         assert_eq!(in_words(Duration::from_secs(290)), "5 minutes");
         assert_eq!(in_words(Duration::from_secs(7201)), "3 hours");
+        assert_eq!(in_words(Duration::from_secs(30 * 86_400 - 1)), "30 days");
     }
 
     #[test]

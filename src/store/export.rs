@@ -70,7 +70,8 @@ pub(super) enum Line {
     Change(Change),
     /// No export has it: it is for what others know.
     Known(Known),
-    #[serde(untagged)]
+    /// Stands alone, without a word before it: most lines are entries.
+    #[serde(skip)]
     Entry(Entry),
 }
 

@@ -241,9 +241,20 @@ fn each_line(
         if line.len() > LONGEST_ENTRY && !line.starts_with(b"{\"learned\"") {
             return Err(ImportError::Line(number, "is too long for an entry".to_owned()));
         }
-        let line = serde_json::from_slice(&line);
+        let line = parse(&line);
         each(number, line.map_err(|error| ImportError::Line(number, error.to_string()))?)?;
     }
+}
+
+/// An entry, or one of the few other lines. Of what is neither, the error tells that came later in the line: that one's
+/// kind is right.
+fn parse(line: &[u8]) -> Result<Line, serde_json::Error> {
+    let no_entry = match serde_json::from_slice(line) {
+        Ok(entry) => return Ok(Line::Entry(entry)),
+        Err(error) => error,
+    };
+    serde_json::from_slice(line)
+        .map_err(|error| if error.column() > no_entry.column() { error } else { no_entry })
 }
 
 /// Lines on their way into a state.

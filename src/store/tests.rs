@@ -432,8 +432,13 @@ async fn an_import_that_fails_changes_nothing() {
     let bad = [
         (String::new(), "line 1: is not the head"),
         ("{\"tempfail-state\":3}\n".to_owned(), "of version 3; this program reads the versions 1 to 2"),
-        (format!("{head}\n{{\"identity\":[\"00\",{{}}]}}\n"), "line 2: "),
-        (format!("{head}\n\n{{\"unheard-of\":1}}\n"), "line 3: "),
+        (format!("{head}\n{{\"identity\":[\"00\",{{}}]}}\n"), "line 2: a key has 32 hexadecimal digits"),
+        (format!("{head}\n{{\"known\":{{\"client\":7}}}}\n"), "line 2: invalid type: integer `7`"),
+        (
+            format!("{head}\n\n{{\"unheard-of\":1}}\n"),
+            "line 3: unknown variant `unheard-of`, expected one of",
+        ),
+        (format!("{head}\n{{\n"), "line 2: EOF"),
         (before[..before.len() - 1].to_owned(), "is cut off"),
     ];
     for (lines, what) in bad {
