@@ -80,7 +80,7 @@ fn the_token_is_for_the_owner_alone_and_survives_a_restart() {
 
 #[test]
 fn metrics_say_what_status_says() {
-    let mut daemon = Administered::start("");
+    let mut daemon = Administered::start("first_contact.suspicious = 1.0\n");
     daemon.served.policy().ask("192.0.2.7", 1001, 1);
     let answer = daemon.raw(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     assert!(answer.contains("content-type: application/openmetrics-text; version=1.0.0"), "{answer}");
