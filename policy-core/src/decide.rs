@@ -67,6 +67,10 @@ pub fn decide(policy: &Arc<Policy>, state: &State, facts: &Facts, now: Timestamp
             return unjudged(state, Reason::Early);
         }
         if let Some(verdict) = session.answered(facts, recipient) {
+            // The verdict stands. Whom the message is from is known better at its end.
+            if facts.stage == Stage::EndOfMessage {
+                session.transaction.identities = Some(Arc::new(Identities::of(facts, &state.keyring, now)));
+            }
             let reply = verdict.reply(policy, &facts.client);
             let subject = subject(session, facts, &verdict, &reply, now);
             return Decision { verdict, reply, first: false, subject };

@@ -3,7 +3,7 @@ use crate::engine::{Event, FilterVerdict, Report};
 use crate::facts::{FrontEnd, Stage, TransactionId, VerifiedBy, VerifiedDomain};
 use crate::fixtures::facts;
 use crate::name::DomainName;
-use crate::policy::{Mode, Policy, Recipients};
+use crate::policy::{Exemptions, Mode, Policy, Recipients, Waits};
 use crate::{decide, hear, report};
 use proptest::prelude::*;
 
@@ -69,6 +69,26 @@ impl Server {
 
     fn domain(&self, subject: &Subject) -> Weights {
         self.weights(subject.identities.verified().next().unwrap().specific(), NOW)
+    }
+}
+
+#[test]
+fn whom_a_message_is_from_is_known_by_its_end_though_its_verdict_was_settled_before() {
+    let exempt = Exemptions {
+        clients: ["192.0.2.0/24".parse().unwrap()].into_iter().collect(),
+        ..Exemptions::default()
+    };
+    let waits = Waits { suspicious: 0.0, ..Waits::default() };
+    let server = Server::new();
+    let policies = [
+        Policy { exempt, ..Policy::clone(&server.policy) },
+        // A stranger would wait, if this server did not only observe.
+        Policy { waits, ..Policy::clone(&server.policy) },
+    ];
+    for policy in policies {
+        let server = Server { policy: Arc::new(policy), ..Server::new() };
+        let subject = server.let_in("192.0.2.1", "corp.example", None);
+        assert_eq!(server.domain(&subject), (0.25, 0.0));
     }
 }
 
