@@ -62,14 +62,14 @@ pub fn decide(policy: &Arc<Policy>, state: &State, facts: &Facts, now: Timestamp
         if facts.stage < policy.reply_from {
             // Whoever guesses recipients and finds none is never asked about again.
             if facts.stage == Stage::Mail {
-                session.transaction.identities = Some(Arc::new(Identities::of(facts, &state.keyring, now)));
+                session.transaction.identities = Some(Arc::new(Identities::of(facts, &state.keyring)));
             }
             return unjudged(state, Reason::Early);
         }
         if let Some(verdict) = session.answered(facts, recipient) {
             // The verdict stands. Whom the message is from is known better at its end.
             if facts.stage == Stage::EndOfMessage {
-                session.transaction.identities = Some(Arc::new(Identities::of(facts, &state.keyring, now)));
+                session.transaction.identities = Some(Arc::new(Identities::of(facts, &state.keyring)));
             }
             let reply = verdict.reply(policy, &facts.client);
             let subject = subject(session, facts, &verdict, &reply, now);
@@ -190,7 +190,7 @@ impl<'a> Case<'a> {
         message: MessageId,
         now: Timestamp,
     ) -> Self {
-        let identities = Arc::new(Identities::of(facts, &state.keyring, now));
+        let identities = Arc::new(Identities::of(facts, &state.keyring));
         Self { policy, state, facts, identities, message, now }
     }
 

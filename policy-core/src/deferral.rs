@@ -316,7 +316,7 @@ mod tests {
             self.ask_as(facts, envelope, secs, WaitFor::FirstContact, false)
         }
         fn ask_as(&self, f: &Facts, envelope: u64, secs: u64, why: WaitFor, assume_return: bool) -> Contact {
-            let identities = &Identities::of(f, &self.1, NOW);
+            let identities = &Identities::of(f, &self.1);
             let question = Question { identities, envelope, why, wait: WAIT, assume_return };
             self.0.ask(&self.1, &question, NOW.after(Duration::from_secs(secs)))
         }

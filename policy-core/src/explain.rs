@@ -76,7 +76,7 @@ pub struct Explanation {
 impl State {
     /// Explains how a client with these facts stands now. Changes nothing.
     pub fn explain(&self, policy: &Policy, facts: &Facts, now: Timestamp) -> Explanation {
-        let identities = Identities::of(facts, &self.keyring, now);
+        let identities = Identities::of(facts, &self.keyring);
         let readings = self.ledger.readings(&identities, now);
         let standing = self.ledger.standing(&identities, &readings, now);
         let address = identities.address();

@@ -51,23 +51,23 @@ pub(crate) const PLACES: usize = SHOWN + PAIRED * (PAIRED - 1) / 2;
 
 /// What a trait and a pair of traits count in the table.
 const OF_TRAIT: f32 = 0.3;
-const OF_PAIR: f32 = 0.15;
+const OF_PAIR: f32 = 0.3;
 /// The least share of it, for clients that are well known.
 const LEAST: f32 = 0.2;
 
 /// Strength of the prior that a child takes from its parent, in messages.
-const K_CHILD: f32 = 1.0;
+const K_CHILD: f32 = 0.7;
 /// Strength of the prior that the last hours take from the last weeks.
 const K_FAST: f32 = 0.5;
 /// Strength of the prior that a parent takes from what is wider still: the wider a key, the more evidence it
 /// needs.
-const K_PARENT: f32 = 15.0;
+const K_PARENT: f32 = 6.0;
 /// The same for a child that is looked at by itself.
-const K_OWN: f32 = 8.0;
+const K_OWN: f32 = 16.0;
 /// Evidence at which half of what is to be known of an identity is known.
-const K_CONFIDENCE: f32 = 6.0;
+const K_CONFIDENCE: f32 = 10.0;
 /// Messages that the prior of a trait is worth.
-const K_TRAIT: f32 = 40.0;
+const K_TRAIT: f32 = 16.0;
 /// The share of labels that is thought to be wrong.
 const WRONG: f32 = 0.01;
 /// The farthest that one log-odds of a chain goes, and of a trait.
@@ -86,6 +86,12 @@ pub(crate) fn sense(number: usize) -> (f32, f32) {
         _ if (TRAITS..BIAS).contains(&number) => (0.0, f32::MAX),
         _ => (f32::MIN, f32::MAX),
     }
+}
+
+/// The number whose weight another one's may take back, but not outweigh: of what a chain says by itself, what it
+/// says as it leans on wider ones. So nothing that is known for sure speaks the other way round.
+pub(crate) const fn taken_back(number: usize) -> Option<usize> {
+    if number < TRAITS && number % PER_CHAIN == 1 { Some(number - 1) } else { None }
 }
 
 /// What one chain says.

@@ -250,7 +250,7 @@ impl State {
             .into_iter()
             .chain(name.iter().map(|part| part.as_bytes()))
             .collect();
-        let identities = Arc::new(Identities::of(facts, &self.keyring, let_in));
+        let identities = Arc::new(Identities::of(facts, &self.keyring));
         let message = MessageId(self.keyring.digest(&parts));
         Subject { message, let_in, identities, decided: None }
     }

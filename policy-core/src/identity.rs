@@ -12,7 +12,6 @@ use crate::name::{Mailbox, Sender};
 use crate::names::{MAX_VERIFIED, Name, Names};
 use crate::presentation::{ReverseName, TraitSet};
 use crate::shape::pattern;
-use crate::time::Timestamp;
 use arrayvec::ArrayVec;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
@@ -340,11 +339,11 @@ pub struct Identities {
 }
 
 impl Identities {
-    /// The identities of `facts` at a moment, whose hour is a trait.
-    pub fn of(facts: &Facts, keyring: &Keyring, now: Timestamp) -> Self {
+    /// The identities of `facts`.
+    pub fn of(facts: &Facts, keyring: &Keyring) -> Self {
         let helo = Names::helo(facts);
         let names = Names::of(facts, helo.as_ref());
-        let traits = TraitSet::of_names(facts, &names, now);
+        let traits = TraitSet::of_names(facts, &names);
         let mut chains = ArrayVec::new();
         chains.push(network(facts));
         chains.extend(reverse_name(facts, &names, keyring));
@@ -487,8 +486,6 @@ mod tests {
     use crate::fixtures::facts;
     use crate::name::DomainName;
 
-    const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
-
     fn ring() -> Keyring {
         Keyring::new(*b"0123456789abcdef")
     }
@@ -518,10 +515,10 @@ mod tests {
     fn a_claim_never_shares_a_key_with_the_verified_domain() {
         let mut facts = facts("192.0.2.1");
         facts.envelope.sender = Sender::new("a@bank.example");
-        let claimed = Identities::of(&facts, &ring(), NOW);
+        let claimed = Identities::of(&facts, &ring());
         facts.message.verified =
             vec![VerifiedDomain { domain: DomainName::new("bank.example").unwrap(), by: VerifiedBy::Spf }];
-        let verified = Identities::of(&facts, &ring(), NOW);
+        let verified = Identities::of(&facts, &ring());
         assert!(claimed.verified().next().is_none());
         let verified_key = verified.verified().next().unwrap().specific();
         assert!(claimed.keys().all(|key| key != verified_key));
@@ -534,10 +531,10 @@ mod tests {
         let mut facts = facts("192.0.2.1");
         facts.client.name = DomainName::new("host-192-0-2-1.isp.example");
         facts.client.reverse_name = facts.client.name.clone();
-        assert_eq!(Identities::of(&facts, &ring(), NOW).group, None);
+        assert_eq!(Identities::of(&facts, &ring()).group, None);
         facts.client.name = DomainName::new("mail.corp.example");
         facts.client.reverse_name = facts.client.name.clone();
-        assert!(Identities::of(&facts, &ring(), NOW).group.is_some());
+        assert!(Identities::of(&facts, &ring()).group.is_some());
     }
 
     #[test]
@@ -549,6 +546,6 @@ mod tests {
                 by: VerifiedBy::Dkim,
             })
             .collect();
-        assert_eq!(Identities::of(&facts, &ring(), NOW).verified().count(), MAX_VERIFIED);
+        assert_eq!(Identities::of(&facts, &ring()).verified().count(), MAX_VERIFIED);
     }
 }

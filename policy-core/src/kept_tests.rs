@@ -124,12 +124,12 @@ fn a_clock_set_back_keeps_evidence_and_frees_who_waits() {
     let taken = before.entries().flatten().filter(|entry| after.restore(*entry, back)).count();
     after.relearn(&before.learned(), back).unwrap();
     assert!(taken > 0);
-    let month = back.after(Duration::from_secs(30 * 86_400));
+    let half_life = back.after(Duration::from_secs(60 * 86_400));
     let weight = |state: &State, at| {
         state.ledger.read(&Key::address("192.0.0.7".parse().unwrap()), at).slow.evidence()
     };
     assert!((weight(&after, back) - weight(&before, NOW)).abs() < 1e-3);
-    assert!((weight(&after, month) - 0.5 * weight(&before, NOW)).abs() < 1e-2, "it fades from now on");
+    assert!((weight(&after, half_life) - 0.5 * weight(&before, NOW)).abs() < 1e-2, "it fades from now on");
     let waiting = after.entries().flatten().filter_map(|entry| match entry {
         Entry::Deferral(_, deferral) => Some(deferral),
         _ => None,

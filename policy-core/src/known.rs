@@ -124,11 +124,14 @@ mod tests {
     #[test]
     fn it_weighs_what_as_many_accepted_messages_would_by_now() {
         let state = state();
-        assert_eq!(state.know(&known("192.0.2.7/32", 8, 30), NOW), Heard::Taken);
+        assert_eq!(state.know(&known("192.0.2.7/32", 8, 60), NOW), Heard::Taken);
         let address = Key::address("192.0.2.7".parse().unwrap());
         let reading = state.ledger.read(&address, NOW);
         assert!((reading.slow.good - 1.0).abs() < 1e-3, "half of eight quarters: {reading:?}");
-        assert!(reading.fast.good < 1e-6 && reading.slow.bad == 0.0 && reading.age_days == 60, "{reading:?}");
+        assert!(
+            reading.fast.good < 1e-6 && reading.slow.bad == 0.0 && reading.age_days == 120,
+            "{reading:?}"
+        );
         assert_eq!(state.know(&known("198.51.100.0/24", 1_000_000, 0), NOW), Heard::Taken);
         assert_eq!(good(&state, Key::prefix("198.51.100.9".parse().unwrap())), 5.0);
     }
@@ -148,7 +151,7 @@ mod tests {
         assert!(since > once + 8.9);
         let later = NOW.after(Duration::from_secs(86_400));
         state.know(&word, later);
-        assert!((state.ledger.read(&address, later).slow.good - since * 0.977_16).abs() < 1e-3);
+        assert!((state.ledger.read(&address, later).slow.good - since * 0.988_51).abs() < 1e-3);
     }
 
     #[test]
@@ -170,7 +173,7 @@ mod tests {
         }
         let nameless = Known { sender_domain: Some("a b".to_owned()), ..known("192.0.2.7/32", 4, 1) };
         assert_eq!(state.know(&nameless, NOW), Heard::NoIdentity);
-        assert_eq!(state.know(&known("192.0.2.7/32", 5, 300), NOW), Heard::Faded);
+        assert_eq!(state.know(&known("192.0.2.7/32", 5, 600), NOW), Heard::Faded);
         assert_eq!(state.know(&known("192.0.2.7/32", 0, 0), NOW), Heard::Faded);
         assert_eq!(state.entries().flatten().count(), 0);
         // A clock that ran ahead there.

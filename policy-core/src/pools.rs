@@ -117,7 +117,7 @@ mod tests {
         let mut facts = facts("192.0.2.1");
         let domain = DomainName::new(&format!("mail.d{domain}.example")).unwrap();
         facts.message.verified = vec![VerifiedDomain { domain, by: VerifiedBy::Dkim }];
-        Identities::of(&facts, &Keyring::new([7; 16]), NOW)
+        Identities::of(&facts, &Keyring::new([7; 16]))
     }
 
     #[test]

@@ -16,7 +16,6 @@ use crate::findings::{
 use crate::name::{DomainName, Sender};
 use crate::names::{Name, Names};
 use crate::shape::{first_label, is_generic, is_mail_like, leading_digits};
-use crate::time::Timestamp;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -24,8 +23,6 @@ use std::net::IpAddr;
 const TOP_LEVELS: usize = 128;
 /// Values of the size: unknown, then half powers of two from 256 octets to 256 KiB.
 const SIZES: usize = 22;
-/// Hours that share a value.
-const HOURS: u64 = 3;
 
 macro_rules! aspects {
     ($($(#[$doc:meta])* $name:ident: $values:expr,)+) => {
@@ -79,8 +76,6 @@ aspects! {
     SenderDigits: 5,
     /// Length of the sender's organisational domain, by three characters.
     SenderLength: 8,
-    /// Three hours of the day (UTC).
-    Hour: 24 / HOURS as usize,
     /// Reverse name and HELO name together.
     HostCross: ReverseName::ALL.len() * HeloName::ALL.len(),
     /// The HELO name's shape and the sender's fit together.
@@ -199,7 +194,6 @@ impl fmt::Display for Trait {
             Aspect::Crowd => f.write_str(CROWDS[n]),
             Aspect::SenderDigits => write!(f, "{n} digits in the sender's domain"),
             Aspect::SenderLength => write!(f, "a sender's domain of about {} characters", 3 * n + 1),
-            Aspect::Hour => write!(f, "the hours from {:02}:00 UTC", n as u64 * HOURS),
             Aspect::HostCross => {
                 let (reverse, helo) = (n / HeloName::ALL.len(), n % HeloName::ALL.len());
                 f.write_str(&pair(ReverseName::ALL[reverse].words(), HeloName::ALL[helo].words()))
@@ -271,13 +265,13 @@ impl TraitSet {
     /// How many traits there are: one for each aspect.
     pub const COUNT: usize = Aspect::VALUES.len();
 
-    /// The traits of `facts` now.
-    pub fn of(facts: &Facts, now: Timestamp) -> Self {
-        Self::of_names(facts, &Names::of(facts, Names::helo(facts).as_ref()), now)
+    /// The traits of `facts`.
+    pub fn of(facts: &Facts) -> Self {
+        Self::of_names(facts, &Names::of(facts, Names::helo(facts).as_ref()))
     }
 
     /// The same, from names that have been looked up.
-    pub(crate) fn of_names(facts: &Facts, names: &Names<'_>, now: Timestamp) -> Self {
+    pub(crate) fn of_names(facts: &Facts, names: &Names<'_>) -> Self {
         let address = facts.client.address;
         let host = facts.client.name.as_ref().or(facts.client.reverse_name.as_ref());
         let (reverse, helo) = (reverse_name(facts, names.host), helo_name(names));
@@ -306,7 +300,6 @@ impl TraitSet {
         put(Aspect::Crowd, crowd(facts));
         put(Aspect::SenderDigits, sender.bytes().filter(u8::is_ascii_digit).count().min(4));
         put(Aspect::SenderLength, (first_label(sender).len() / 3).min(7));
-        put(Aspect::Hour, (now.as_millis() / 3_600_000 % 24 / HOURS) as usize);
         put(Aspect::HostCross, reverse as usize * HeloName::ALL.len() + helo as usize);
         put(Aspect::SenderCross, helo_shape as usize * SenderFit::ALL.len() + fit as usize);
         put(Aspect::SizeCross, size * Signature::ALL.len() + signature as usize);

@@ -392,7 +392,7 @@ mod tests {
             (0..times).for_each(|_| self.learn_at(facts, outcome, NOW));
         }
         fn learn_at(&self, facts: &crate::facts::Facts, outcome: Outcome, at: Timestamp) {
-            let identities = Identities::of(facts, &self.1, at);
+            let identities = Identities::of(facts, &self.1);
             let standing = self.standing_at(facts, at);
             let said = (standing.log_odds, &standing.heard);
             self.0.teach(&identities, said, outcome.label().unwrap(), at);
@@ -402,7 +402,7 @@ mod tests {
             self.standing_at(facts, NOW)
         }
         fn standing_at(&self, facts: &crate::facts::Facts, now: Timestamp) -> Standing {
-            let identities = Identities::of(facts, &self.1, now);
+            let identities = Identities::of(facts, &self.1);
             self.0.standing(&identities, &self.0.readings(&identities, now), now)
         }
     }
@@ -473,7 +473,7 @@ mod tests {
         let sender = named("192.0.2.2", "mail.corp.example");
         desk.learn(&sender, Outcome::ReportedHam, 5);
         let standing = desk.standing(&sender);
-        let identities = Identities::of(&sender, &desk.1, NOW);
+        let identities = Identities::of(&sender, &desk.1);
         let all = desk.0.all_contributions(&identities, &desk.0.readings(&identities, NOW), NOW);
         let sum: f32 = all.iter().map(|c| c.log_odds).sum();
         assert!((sum - standing.log_odds).abs() < 1e-3, "{sum} {}", standing.log_odds);

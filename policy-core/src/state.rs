@@ -169,7 +169,7 @@ impl State {
 
     /// What is thought of a client and message, without a decision: nothing is debited, booked or learned.
     pub fn appraise(&self, facts: &Facts, now: Timestamp) -> Appraisal {
-        self.appraise_identities(Arc::new(Identities::of(facts, &self.keyring, now)), now)
+        self.appraise_identities(Arc::new(Identities::of(facts, &self.keyring)), now)
     }
 
     pub(crate) fn appraise_identities(&self, identities: Arc<Identities>, now: Timestamp) -> Appraisal {

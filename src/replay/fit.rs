@@ -48,7 +48,7 @@ pub fn fit(args: &FitArgs) -> Result<String, ReplayError> {
 }
 
 fn traits(rows: &[Row]) -> impl Iterator<Item = (TraitSet, bool)> {
-    rows.iter().map(|row| (TraitSet::of(&row.facts(), row.time), row.spam))
+    rows.iter().map(|row| (TraitSet::of(&row.facts()), row.spam))
 }
 
 fn feedback(pass: u64) -> Feedback {

@@ -8,7 +8,8 @@ use std::time::Duration;
 use test_support::smtp::{Stage, Visit};
 use test_support::{Need, Postfix, Sendmail, Suite, TestResult, server_tests};
 
-const LADDER: &str = "mode = \"enforce\"\n[ladder]\nenabled = true\n[exempt]\nown_networks = []\n";
+const LADDER: &str = "mode = \"enforce\"\nfirst_contact.suspicious = 1.0\n[ladder]\nenabled = true\n\
+    [exempt]\nown_networks = []\n";
 const HOUR: Duration = Duration::from_secs(3600);
 
 pub(crate) fn tests(suite: Suite) -> Suite {

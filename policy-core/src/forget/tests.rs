@@ -23,7 +23,7 @@ fn busy(state: &State, facts: &Facts) {
         decide(&Arc::new(policy.clone()), state, &again, NOW);
     }
     learn(state, &state.appraise(facts, NOW), Outcome::FilteredHam, NOW);
-    state.pools.note(&Identities::of(facts, &state.keyring, NOW), NOW);
+    state.pools.note(&Identities::of(facts, &state.keyring), NOW);
 }
 
 fn block(state: &State, subject: &str) {
@@ -80,7 +80,7 @@ fn a_network_is_forgotten_with_all_that_lies_in_it() {
     forget(&state, "2001:db8::/32", &[]);
     let after = export(&state);
     for facts in &inside {
-        let identities = Identities::of(facts, &state.keyring, NOW);
+        let identities = Identities::of(facts, &state.keyring);
         assert!(!after.contains(&hex(identities.address())) && !after.contains(&hex(identities.prefix())));
     }
     for facts in &outside {
@@ -109,7 +109,7 @@ fn a_domain_is_forgotten_in_all_its_kinds() {
     assert!(!after.contains("src.example"), "{after}");
     let everybodys = [Kind::Network as u8, Kind::TopLevel as u8, Kind::Pattern as u8];
     for facts in all {
-        let identities = Identities::of(facts, &state.keyring, NOW);
+        let identities = Identities::of(facts, &state.keyring);
         for chain in identities.chains.iter().filter(|chain| chain.kind != Kind::Address) {
             let own = chain.levels().iter().filter(|key| !everybodys.contains(&key.kind()));
             let others = [ring_key(&state, "mx.other.example"), ring_key(&state, "other.example")];
@@ -131,7 +131,7 @@ fn a_mailbox_is_forgotten_wherever_it_was_seen() {
     let [one, two] = ["192.0.2.1", "198.51.100.1"].map(facts);
     [&one, &two].into_iter().for_each(|facts| busy(&state, facts));
     let key = |facts: &Facts| {
-        let identities = Identities::of(facts, &state.keyring, NOW);
+        let identities = Identities::of(facts, &state.keyring);
         identities.chains.iter().find(|chain| chain.kind == Kind::Mailbox).unwrap().specific()
     };
     assert!(export(&state).contains(&hex(key(&one))));
@@ -146,7 +146,7 @@ fn keys_tell_their_networks() {
         ("192.0.2.7", ["192.0.2.7/32", "192.0.2.0/24", "192.0.0.0/16"]),
         ("2001:db8:1:2::7", ["2001:db8:1:2::/64", "2001:db8:1::/48", "2001:db8::/32"]),
     ] {
-        let identities = Identities::of(&facts(address), &Keyring::new([1; 16]), NOW);
+        let identities = Identities::of(&facts(address), &Keyring::new([1; 16]));
         let levels = identities.chains[0].levels();
         for (key, net) in levels.iter().zip(nets) {
             assert_eq!(key.addresses().map(|net| net.to_string()).as_deref(), Some(net));

@@ -4,8 +4,8 @@
 //! and weights lie within their range around the shipped ones. Weights of other features than these mean
 //! nothing here and are not taken.
 
-use super::{BEGIN, Model, RANGE, TABLE_RANGE, Weight, load, store};
-use crate::features::{NUMBERS, TABLE, sense};
+use super::{BEGIN, Model, TABLE_RANGE, Weight, load, store};
+use crate::features::{NUMBERS, TABLE};
 use crate::presentation::Trait;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -87,8 +87,7 @@ impl Model {
     /// Takes back what it has learned.
     pub(crate) fn relearn(&self, learned: &Learned) {
         for (n, (weight, taken)) in self.numbers.iter().zip(&learned.numbers).enumerate() {
-            let (shipped, (least, most)) = (self.shipped.numbers[n], sense(n));
-            weight.take(*taken, ((shipped - RANGE).max(least), (shipped + RANGE).min(most)));
+            weight.take(*taken, self.range(n));
         }
         let table = self.table.iter().zip(&self.shipped.table).zip(&learned.table);
         table.for_each(|((weight, shipped), taken)| {

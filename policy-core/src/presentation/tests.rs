@@ -2,12 +2,10 @@ use super::*;
 use crate::facts::{VerifiedBy, VerifiedDomain};
 use crate::fixtures::facts;
 
-const NOON: Timestamp = Timestamp::from_secs(1_700_049_600);
-
 fn class(address: &str, name: &str) -> ReverseName {
     let mut facts = facts(address);
     facts.client.name = DomainName::new(name);
-    TraitSet::of(&facts, NOON).reverse_name()
+    TraitSet::of(&facts).reverse_name()
 }
 
 #[test]
@@ -51,7 +49,7 @@ fn helo_and_sender_are_compared_with_the_reverse_name() {
     f.client.name = DomainName::new("mail.corp.example");
     let mut helo = |helo: &str| {
         f.client.helo = Some(helo.into());
-        HeloName::ALL[usize::from(TraitSet::of(&f, NOON).get(Aspect::Helo).value)]
+        HeloName::ALL[usize::from(TraitSet::of(&f).get(Aspect::Helo).value)]
     };
     assert_eq!(helo("Mail.Corp.Example"), HeloName::Equal);
     assert_eq!(helo("out.corp.example"), HeloName::SameDomain);
@@ -59,7 +57,7 @@ fn helo_and_sender_are_compared_with_the_reverse_name() {
     assert_eq!(helo("[192.0.2.1]"), HeloName::Literal);
     assert_eq!(helo("192.0.2.1"), HeloName::Literal);
     assert_eq!(helo("pc"), HeloName::BareWord);
-    let fit = |f: &Facts| SenderFit::ALL[usize::from(TraitSet::of(f, NOON).get(Aspect::Sender).value)];
+    let fit = |f: &Facts| SenderFit::ALL[usize::from(TraitSet::of(f).get(Aspect::Sender).value)];
     let mut of = |sender: &str| {
         f.envelope.sender = Sender::new(sender);
         fit(&f)
@@ -77,10 +75,9 @@ fn helo_and_sender_are_compared_with_the_reverse_name() {
 fn the_message_has_traits_too() {
     let mut f = facts("192.0.2.1");
     f.envelope.sender = Sender::new("a@news4u.example");
-    let words = |f: &Facts, aspect| TraitSet::of(f, NOON).get(aspect).to_string();
+    let words = |f: &Facts, aspect| TraitSet::of(f).get(aspect).to_string();
     assert_eq!(words(&f, Aspect::Size), "size unknown");
     assert_eq!(words(&f, Aspect::Signature), "signature unknown");
-    assert_eq!(words(&f, Aspect::Hour), "the hours from 12:00 UTC");
     assert_eq!(words(&f, Aspect::SenderDigits), "1 digits in the sender's domain");
     f.stage = Stage::EndOfMessage;
     f.envelope.accepted_recipients = Some(7);

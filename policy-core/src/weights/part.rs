@@ -51,7 +51,7 @@ parts! {
     HeloTraits => "helo-traits",
     /// Traits of the sender's address.
     SenderTraits => "sender-traits",
-    /// Traits of the message and the session: size, signature, TLS, recipients, hour.
+    /// Traits of the message and the session: size, signature, TLS, recipients.
     MessageTraits => "message-traits",
     /// Traits of two aspects together.
     Crosses => "crosses",
@@ -130,9 +130,7 @@ impl Part {
             | Aspect::SenderTop
             | Aspect::SenderDigits
             | Aspect::SenderLength => Self::SenderTraits,
-            Aspect::Size | Aspect::Signature | Aspect::Tls | Aspect::Crowd | Aspect::Hour => {
-                Self::MessageTraits
-            }
+            Aspect::Size | Aspect::Signature | Aspect::Tls | Aspect::Crowd => Self::MessageTraits,
             Aspect::HostCross | Aspect::SenderCross | Aspect::SizeCross | Aspect::LabelCross => Self::Crosses,
             Aspect::Listing | Aspect::HeloAddress | Aspect::Country => Self::Lookups,
             Aspect::Spf | Aspect::Dkim | Aspect::Dmarc => Self::Authentication,

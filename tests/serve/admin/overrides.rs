@@ -3,7 +3,7 @@
 use super::{Administered, complained, json, said};
 use serde_json::Value;
 
-/// No stranger is suspicious whatever it looks like, at any hour of the day.
+/// No stranger is suspicious, whatever it looks like.
 const ENFORCE: &str = "mode = \"enforce\"\nfirst_contact.suspicious = 1.0\n";
 
 fn overrides(daemon: &Administered) -> Vec<Value> {

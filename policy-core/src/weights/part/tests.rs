@@ -19,7 +19,7 @@ impl Desk {
         Self(Ledger::new(1 << 22, start, NOW), Keyring::new([7; 16]))
     }
     fn identities(&self, facts: &Facts) -> Identities {
-        Identities::of(facts, &self.1, NOW)
+        Identities::of(facts, &self.1)
     }
     fn standing(&self, facts: &Facts) -> Standing {
         let identities = self.identities(facts);
