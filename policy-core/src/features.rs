@@ -78,20 +78,17 @@ const OF_FLAG: f32 = 0.25;
 /// Evidence below which an identity is new.
 const NEW: f32 = 0.05;
 
-/// Between what the weight of a number must stay: what a chain itself says, its parent, and a trait never speak
-/// the other way round. What corrects them (confidence, flags, counts) is free.
-pub(crate) fn sense(number: usize) -> (f32, f32) {
+/// Between what the weight of a number must stay, beside the weights of the others: what a chain itself says, its
+/// parent, and a trait never speak the other way round. What a chain says by itself speaks of the same evidence again,
+/// so it may take back what the first number says, and no more. What else corrects them (confidence, flags, counts) is
+/// free.
+pub(crate) fn sense(number: usize, weight: impl Fn(usize) -> f32) -> (f32, f32) {
     match number % PER_CHAIN {
         0 | 4 if number < TRAITS => (0.0, f32::MAX),
+        1 if number < TRAITS => (-weight(number - 1), f32::MAX),
         _ if (TRAITS..BIAS).contains(&number) => (0.0, f32::MAX),
         _ => (f32::MIN, f32::MAX),
     }
-}
-
-/// The number whose weight another one's may take back, but not outweigh: of what a chain says by itself, what it
-/// says as it leans on wider ones. So nothing that is known for sure speaks the other way round.
-pub(crate) const fn taken_back(number: usize) -> Option<usize> {
-    if number < TRAITS && number % PER_CHAIN == 1 { Some(number - 1) } else { None }
 }
 
 /// What one chain says.

@@ -14,7 +14,7 @@
 pub(crate) mod learned;
 
 use crate::calibration::Calibration;
-use crate::features::{Features, NUMBERS, TABLE, sense, sigmoid, taken_back};
+use crate::features::{Features, NUMBERS, TABLE, sense, sigmoid};
 use crate::weights::{Part, Start, Without};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -203,8 +203,8 @@ impl Model {
     /// Between what the weight of a number stays.
     fn range(&self, number: usize) -> (f32, f32) {
         let farthest = if self.shipped.fitting { FITTING_RANGE } else { RANGE };
-        let (shipped, (least, most)) = (self.shipped.numbers[number], sense(number));
-        let least = taken_back(number).map_or(least, |of| -self.numbers[of].get());
+        let shipped = self.shipped.numbers[number];
+        let (least, most) = sense(number, |of| self.numbers[of].get());
         ((shipped - farthest).max(least), (shipped + farthest).min(most).max(least))
     }
 
@@ -278,6 +278,7 @@ fn loss(log_odds: f32, spam: bool) -> f32 {
 mod tests {
     use super::*;
     use crate::evidence::Record;
+    use crate::features::{PER_CHAIN, TRAITS};
     use crate::fixtures::facts;
     use crate::identity::{Identities, Keyring};
     use crate::ledger::Ledger;
@@ -287,8 +288,17 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 
     fn features(address: &str) -> Features {
+        features_after(address, 0)
+    }
+
+    fn known_for_spam() -> Features {
+        features_after("192.0.2.1", 300)
+    }
+
+    fn features_after(address: &str, spam: usize) -> Features {
         let ledger = Ledger::new(1 << 20, Start::shipped(), NOW);
         let identities = Identities::of(&facts(address), &Keyring::new([1; 16]));
+        (0..spam).for_each(|_| ledger.learn(&identities, Outcome::FilteredSpam, NOW));
         ledger.features(&identities, &ledger.readings(&identities, NOW), NOW)
     }
 
@@ -305,11 +315,8 @@ mod tests {
 
     #[test]
     fn what_a_well_known_host_has_done_never_speaks_the_other_way_round() {
-        let ledger = Ledger::new(1 << 20, Start::shipped(), NOW);
-        let identities = Identities::of(&facts("192.0.2.1"), &Keyring::new([1; 16]));
-        (0..300).for_each(|_| ledger.learn(&identities, Outcome::FilteredSpam, NOW));
-        let features = ledger.features(&identities, &ledger.readings(&identities, NOW), NOW);
-        let own = (0..NUMBERS).filter(|&n| taken_back(n).is_some() && features.numbers[n] > 0.5);
+        let features = known_for_spam();
+        let own = (1..TRAITS).step_by(PER_CHAIN).filter(|&n| features.numbers[n] > 0.5);
         let own: Vec<usize> = own.collect();
         assert!(own.len() > 2, "{own:?}");
         let model = Model::new(Start::shipped());
@@ -334,10 +341,7 @@ mod tests {
 
     #[test]
     fn one_wrong_label_does_not_open_the_door() {
-        let ledger = Ledger::new(1 << 20, Start::shipped(), NOW);
-        let identities = Identities::of(&facts("192.0.2.1"), &Keyring::new([1; 16]));
-        (0..300).for_each(|_| ledger.learn(&identities, Outcome::FilteredSpam, NOW));
-        let features = ledger.features(&identities, &ledger.readings(&identities, NOW), NOW);
+        let features = known_for_spam();
         let model = Model::new(Start::shipped());
         (0..10_000).for_each(|_| model.learn(&features, true, 1.0));
         let before = model.score(&features);

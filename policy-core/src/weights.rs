@@ -11,7 +11,7 @@ mod shipped;
 pub(crate) use part::Without;
 pub use part::{NoSuchPart, Part};
 
-use crate::features::{NUMBERS, PER_CHAIN, SLOTS, STRANGER, TABLE, TRAITS, logit, sense, taken_back};
+use crate::features::{NUMBERS, PER_CHAIN, SLOTS, STRANGER, TABLE, TRAITS, logit, sense};
 use crate::presentation::{SHOWN, SHOWN_VALUES, Trait, TraitSet};
 use std::fmt::Write as _;
 
@@ -107,8 +107,7 @@ impl Start {
     /// The same with every weight within the bounds of its sense.
     pub(crate) fn bounded(mut self) -> Self {
         for number in 0..self.numbers.len() {
-            let (least, most) = sense(number);
-            let least = taken_back(number).map_or(least, |of| -self.numbers[of]);
+            let (least, most) = sense(number, |of| self.numbers[of]);
             self.numbers[number] = self.numbers[number].clamp(least, most);
         }
         self
