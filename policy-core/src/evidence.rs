@@ -21,7 +21,7 @@ pub const SLOW_HALF_LIFE: f64 = 60.0 * 86_400.0;
 /// Half-life of the busiest day's volume in seconds: ten days.
 const VOLUME_HALF_LIFE: f64 = 10.0 * 86_400.0;
 /// Evidence of the last hours from which on a record needs no presumptions.
-const KNOWS_ENOUGH: f64 = 5.0;
+pub(crate) const KNOWS_ENOUGH: f64 = 5.0;
 /// Half-lives a landmark may lie behind before sums are brought to a new one; 2^64 is far from overflow.
 const MAX_LAG: f64 = 64.0;
 
@@ -149,7 +149,12 @@ impl Record {
 
     /// Adds evidence that arose at `at`, which may lie before the record's beginning.
     pub fn add(&mut self, weight: Weight, at: Timestamp) {
-        Writer::at(at).add(self, weight);
+        self.add_presuming(weight, KNOWS_ENOUGH, at);
+    }
+
+    /// The same, where evidence of `enough` messages in the last hours needs no presumptions.
+    pub(crate) fn add_presuming(&mut self, weight: Weight, enough: f64, at: Timestamp) {
+        Writer::at(at).add(self, weight, enough);
     }
 
     fn add_volume(&mut self, volume: f32, day: u16) {
@@ -266,8 +271,8 @@ impl Writer {
         Self { secs, day: day_of(at), landmark: secs, scales: [1.0; 2] }
     }
 
-    /// Adds a weight to a record.
-    pub(crate) fn add(&mut self, record: &mut Record, weight: Weight) {
+    /// Adds a weight to a record, presumptions only while it has less than `enough` evidence of the last hours.
+    pub(crate) fn add(&mut self, record: &mut Record, weight: Weight, enough: f64) {
         let lag = |landmark: u32| f64::from(self.secs) - f64::from(landmark);
         if lag(record.landmark) > MAX_LAG * FAST_HALF_LIFE {
             record.rebase(self.secs);
@@ -278,7 +283,7 @@ impl Writer {
             self.scales = [FAST_HALF_LIFE, SLOW_HALF_LIFE].map(|half_life| (lag / half_life).exp2());
         }
         let mut good = weight.good;
-        if weight.presumed != 0.0 && f64::from(record.fast.evidence()) < KNOWS_ENOUGH * self.scales[0] {
+        if weight.presumed != 0.0 && f64::from(record.fast.evidence()) < enough * self.scales[0] {
             good += weight.presumed;
         }
         record.fast.add_scaled(good, weight.bad, self.scales[0]);

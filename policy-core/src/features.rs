@@ -1,6 +1,6 @@
 //! Features: what the model hears of a message, as numbers.
 //!
-//! Every chain gives nine numbers and every trait one. All are log-odds against the server's own share of
+//! Every chain gives ten numbers and every trait one. All are log-odds against the server's own share of
 //! spam, or grow with a logarithm, so that a number means the same on a server with little spam as on one with
 //! much. Besides, each trait and each pair of the first traits has a weight of its own in a table of fixed
 //! size, which speaks the more the less is known of the client. A chain or trait that a message does not
@@ -31,7 +31,7 @@ pub(crate) const SLOTS: [Kind; 8] = [
     Kind::Verified,
 ];
 /// Numbers of one chain.
-pub(crate) const PER_CHAIN: usize = 9;
+pub(crate) const PER_CHAIN: usize = 10;
 /// Where the traits begin.
 pub(crate) const TRAITS: usize = SLOTS.len() * PER_CHAIN;
 /// The constant.
@@ -77,6 +77,10 @@ const TRAIT_LIMIT: f32 = 8.0;
 const OF_FLAG: f32 = 0.25;
 /// Evidence below which an identity is new.
 const NEW: f32 = 0.05;
+/// What the logarithm of days counts that an identity is known for.
+const OF_AGE: f32 = 0.15;
+/// Days after which it is no better known for being known longer.
+const OLD: u16 = 30;
 
 /// Between what the weight of a number must stay, beside the weights of the others: what a chain itself says, its
 /// parent, and a trait never speak the other way round. What a chain says by itself speaks of the same evidence again,
@@ -229,6 +233,7 @@ impl Features {
             own.slow.good.ln_1p() * 0.5 * good,
             own.slow.bad.ln_1p() * 0.5 * bad,
             flag(wider.first().is_some_and(|level| level.slow.evidence() < NEW)),
+            OF_AGE * f32::from(own.age_days.min(OLD)).ln_1p(),
         ];
         self.numbers[slot * PER_CHAIN..][..PER_CHAIN].copy_from_slice(&numbers);
         // A slot holds one view, and there are fewer slots than chains, so there is room.
@@ -326,4 +331,32 @@ pub(crate) fn logit(p: f32) -> f32 {
 
 pub(crate) fn sigmoid(log_odds: f32) -> f32 {
     1.0 / (1.0 + (-log_odds).exp())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::Weight;
+    use crate::fixtures::facts;
+    use crate::identity::Keyring;
+    use crate::weights::Start;
+    use std::time::Duration;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
+
+    #[test]
+    fn who_has_been_known_for_longer_is_better_known_up_to_a_month() {
+        let ledger = Ledger::new(1 << 20, Start::shipped(), NOW);
+        let identities = Identities::of(&facts("192.0.2.2"), &Keyring::new([1; 16]));
+        let good = Weight { good: 100.0, ..Weight::default() };
+        let age_after = |days: u64| {
+            let now = NOW.after(Duration::from_secs(days * 86_400));
+            ledger.features(&identities, &ledger.readings(&identities, now), now).numbers[PER_CHAIN - 1]
+        };
+        assert_eq!(age_after(30), 0.0, "nobody is known");
+        ledger.add(identities.address(), good, NOW);
+        let ages = [0, 1, 10, 30, 90].map(age_after);
+        assert_eq!((ages[0], ages[3]), (0.0, ages[4]));
+        assert!(ages[..4].is_sorted_by(|a, b| a < b), "{ages:?}");
+    }
 }

@@ -4,7 +4,9 @@
 //! values and every decision reads them, so they are plain atomic sums against one landmark: additions that
 //! commute, and reads that write to no shared cache line.
 
-use crate::evidence::{FAST_HALF_LIFE, Reader, Reading, Record, SLOW_HALF_LIFE, Tally, Weight, Writer};
+use crate::evidence::{
+    FAST_HALF_LIFE, KNOWS_ENOUGH, Reader, Reading, Record, SLOW_HALF_LIFE, Tally, Weight, Writer,
+};
 use crate::features::{Heard, logit};
 use crate::identity::{Chain, Identities, Key, Kind, MAX_CHAINS, MAX_LEVELS};
 use crate::model::Model;
@@ -30,6 +32,10 @@ const FULL_INFLUENCE: f32 = 20.0;
 /// The same of all mail, for labels of each kind: so many, or so many times what is usual, if that is more.
 const FULL_INFLUENCE_OF_ALL: f32 = 500.0;
 const UNUSUAL: f32 = 4.0;
+
+/// Evidence of the last hours from which on what strangers share needs no presumptions: the unjudged mail of a few is
+/// not to vouch for all of them.
+const SHARED_KNOWS_ENOUGH: f64 = 1.0;
 
 impl Worth for Record {
     fn worth(&self, now: Timestamp) -> f32 {
@@ -137,8 +143,10 @@ impl Ledger {
     pub(crate) fn learn(&self, identities: &Identities, outcome: Outcome, at: Timestamp) {
         let weight = outcome.weight();
         let mut writer = Writer::at(at);
-        let mut add = |record: &mut Record| writer.add(record, weight);
-        identities.keys().for_each(|key| self.records.update(key, at, || Record::new(at), &mut add));
+        for key in identities.keys() {
+            let add = |record: &mut Record| writer.add(record, weight, enough(key));
+            self.records.update(key, at, || Record::new(at), add);
+        }
     }
 
     /// Teaches traits and model that a message was spam, or was not; `said` is what was thought of it, by what was
@@ -188,7 +196,14 @@ impl Ledger {
 
     /// Books a weight on one identity.
     pub(crate) fn add(&self, key: Key, weight: Weight, at: Timestamp) {
-        self.records.update(key, at, || Record::new(at), |record| record.add(weight, at));
+        self.records.update(
+            key,
+            at,
+            || Record::new(at),
+            |record| {
+                record.add_presuming(weight, enough(key), at);
+            },
+        );
     }
 
     /// What the model and its traits have learned.
@@ -236,6 +251,17 @@ impl Ledger {
     }
 }
 
+/// Evidence of the last hours from which on the record of a key needs no presumptions. A HELO name is whatever the
+/// client says, and thousands of hosts have one pattern.
+const fn enough(key: Key) -> f64 {
+    const HELO: u8 = Kind::Helo as u8;
+    const PATTERN: u8 = Kind::Pattern as u8;
+    match key.kind() {
+        HELO | PATTERN => SHARED_KNOWS_ENOUGH,
+        _ => KNOWS_ENOUGH,
+    }
+}
+
 impl TraitSums {
     fn read(&self, scale: f64) -> (f64, f64) {
         let read = |sum: &AtomicU64| f64::from_bits(sum.load(Ordering::Relaxed)) * scale;
@@ -248,5 +274,30 @@ fn add(sum: &AtomicU64, weight: f64) {
     if weight != 0.0 {
         let added = |bits| Some((f64::from_bits(bits) + weight).to_bits());
         let _ = sum.fetch_update(Ordering::Relaxed, Ordering::Relaxed, added);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::named;
+    use crate::identity::Keyring;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
+
+    #[test]
+    fn the_unjudged_mail_of_a_few_does_not_vouch_for_all_who_share_a_name() {
+        let ledger = Ledger::new(1 << 20, Start::shipped(), NOW);
+        let mut facts = named("192.0.2.2", "host-7.corp.example");
+        facts.client.helo = Some("user.pc.example".into());
+        let identities = Identities::of(&facts, &Keyring::new([1; 16]));
+        let accepted = Outcome::Accepted { recipients: 1, unknown: 0 };
+        (0..100).for_each(|_| ledger.learn(&identities, accepted, NOW));
+        let good = |kind: Kind| {
+            let chain = identities.chains.iter().find(|chain| chain.kind == kind).unwrap();
+            ledger.read(&chain.levels()[0], NOW).fast.good
+        };
+        assert_eq!([Kind::Address, Kind::ReverseName].map(good), [5.0, 5.0]);
+        assert_eq!([Kind::Helo, Kind::Pattern].map(good), [1.0, 1.0]);
     }
 }
