@@ -501,7 +501,7 @@ mod tests {
         let mut client = tokio::net::UnixStream::connect(&socket).await.unwrap();
         client.write_all(b"request=smtpd_access_policy\nclient_address=192.0.2.7\n\n").await.unwrap();
         assert!(!starting.is_finished());
-        reading.write_all(b"tempfail-state 2 0123456789abcdef0123456789abcdef\n").unwrap();
+        writeln!(reading, "tempfail-state {} 0123456789abcdef0123456789abcdef", store::VERSION).unwrap();
         drop(reading);
         let mut answer = [0; 7];
         client.read_exact(&mut answer).await.unwrap();

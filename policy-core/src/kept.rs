@@ -330,6 +330,16 @@ impl State {
         self.ledger.learned()
     }
 
+    /// Labels of all mail, by which it is known how many are usual.
+    pub fn labels(&self) -> Record {
+        self.ledger.labels()
+    }
+
+    /// Adds labels that were heard before, or elsewhere, unless their numbers are none.
+    pub fn add_labels(&self, heard: Record, now: Timestamp) {
+        heard.taken_over(now).into_iter().for_each(|heard| self.ledger.add_labels(heard));
+    }
+
     /// Takes back what the model has learned.
     ///
     /// # Errors

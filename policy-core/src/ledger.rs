@@ -18,7 +18,7 @@ use crate::time::Timestamp;
 use crate::weights::{Part, Start};
 use arrayvec::ArrayVec;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A record is forgotten when less than this is left of it.
 pub(crate) const FORGOTTEN: f32 = 0.02;
@@ -63,9 +63,8 @@ pub(crate) struct Ledger {
     traits: Box<[TraitSums]>,
     /// The same of all mail.
     all: TraitSums,
-    /// Labels of all mail at two speeds. Begins anew with each start of the program: then half a thousand more count
-    /// in full.
-    recent: Mutex<Record>,
+    /// Labels of all mail at two speeds.
+    labels: Mutex<Record>,
     /// What combines them.
     pub(crate) model: Model,
     /// The moment that the traits' sums are stored against.
@@ -79,7 +78,7 @@ impl Ledger {
             records: Table::with_bytes(bytes),
             traits: std::iter::repeat_with(TraitSums::default).take(Trait::COUNT).collect(),
             all: TraitSums::default(),
-            recent: Mutex::new(Record::new(now)),
+            labels: Mutex::new(Record::new(now)),
             model: Model::new(start.bounded()),
             landmark: now,
         }
@@ -184,14 +183,30 @@ impl Ledger {
     /// The same by how many labels of its kind all mail has had in the last hours, beside what some hours usually
     /// have. Notes the label.
     fn influence_of_all(&self, spam: bool, at: Timestamp) -> f32 {
-        // A panic of another holder leaves nothing half done: a record is plain numbers.
-        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         let (good, bad) = if spam { (0.0, 1.0) } else { (1.0, 0.0) };
-        recent.add(Weight { good, bad, ..Weight::default() }, at);
-        let Reading { fast, slow, .. } = recent.read(at);
+        let Reading { fast, slow, .. } = {
+            let mut labels = self.lock_labels();
+            labels.add(Weight { good, bad, ..Weight::default() }, at);
+            labels.read(at)
+        };
         let of = |tally: Tally| if spam { tally.bad } else { tally.good };
         let usual = of(slow) * (FAST_HALF_LIFE / SLOW_HALF_LIFE) as f32;
         ((UNUSUAL * usual).max(FULL_INFLUENCE_OF_ALL) / of(fast).max(1.0)).min(1.0)
+    }
+
+    fn lock_labels(&self) -> MutexGuard<'_, Record> {
+        // A panic of another holder leaves nothing half done: a record is plain numbers.
+        self.labels.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Labels of all mail, by which it is known how many are usual.
+    pub(crate) fn labels(&self) -> Record {
+        *self.lock_labels()
+    }
+
+    /// Adds labels that were heard before, or elsewhere.
+    pub(crate) fn add_labels(&self, heard: Record) {
+        self.lock_labels().merge(heard);
     }
 
     /// Books a weight on one identity.
@@ -282,6 +297,7 @@ mod tests {
     use super::*;
     use crate::fixtures::named;
     use crate::identity::Keyring;
+    use std::time::Duration;
 
     const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 
@@ -299,5 +315,23 @@ mod tests {
         };
         assert_eq!([Kind::Address, Kind::ReverseName].map(good), [5.0, 5.0]);
         assert_eq!([Kind::Helo, Kind::Pattern].map(good), [1.0, 1.0]);
+    }
+
+    #[test]
+    fn what_is_usual_is_known_after_a_restart() {
+        let of_a_day = |ledger: &Ledger, day: u64| {
+            let at = NOW.after(Duration::from_secs(day * 86_400));
+            (0..5000).map(|_| ledger.influence_of_all(false, at)).last().unwrap()
+        };
+        let ledger = Ledger::new(1 << 20, Start::shipped(), NOW);
+        let first = of_a_day(&ledger, 0);
+        for day in 1..40 {
+            of_a_day(&ledger, day);
+        }
+        let again = Ledger::new(1 << 20, Start::shipped(), NOW.after(Duration::from_secs(40 * 86_400)));
+        again.add_labels(ledger.labels());
+        let [before, after] = [&ledger, &again].map(|ledger| of_a_day(ledger, 40));
+        assert!(first < 0.2 && before > 3.0 * first, "{first} on the first day, {before} after forty");
+        assert!((before - after).abs() < 1e-3, "{before} {after}");
     }
 }

@@ -113,8 +113,13 @@ fn import_running(args: &ImportArgs, mut lines: Box<dyn Read + Send>) -> ExitCod
 }
 
 fn told(imported: Imported) -> ExitCode {
+    let Imported { entries, expired, foreign, other_model } = imported;
+    let learned = if other_model {
+        "\nnot the learned weights: they are of a version whose model has other features"
+    } else {
+        ""
+    };
     print(&format!(
-        "{} entries taken over, {} had expired, {} are of names under another secret\n",
-        imported.entries, imported.expired, imported.foreign
+        "{entries} entries taken over, {expired} had expired, {foreign} are of names under another secret{learned}\n"
     ))
 }

@@ -10,12 +10,13 @@
 //! the rest.
 
 use super::directory::{self, Directory, Found};
-use super::format::{self, AUDIT, LEARNED, OVERRIDES, VERSION, is_readable};
+use super::format::{self, AUDIT, LABELS, LEARNED, OVERRIDES, VERSION, is_readable};
 use super::recover::read_heading;
 use super::shelf::{Shelf, ShelfError};
 use super::{Store, StoreError};
 use policy_core::State;
 use policy_core::audit::Change;
+use policy_core::evidence::Record;
 use policy_core::kept::{Book, Entry, Learned, PageId};
 use policy_core::known::Known;
 use policy_core::overrides::Override;
@@ -66,6 +67,8 @@ pub(super) struct Head {
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Line {
     Learned(Learned),
+    /// Labels of all mail.
+    Labels(Record),
     Override(Override),
     Change(Change),
     /// No export has it: it is for what others know.
@@ -83,6 +86,7 @@ pub(super) enum Line {
 pub fn export_running(state: &State, store: &Store, now: Timestamp, out: &mut impl Write) -> io::Result<u64> {
     head(out, Some(store.secret.0), now)?;
     line(out, &Line::Learned(state.learned()))?;
+    line(out, &Line::Labels(state.labels()))?;
     state.overrides().list().into_iter().try_for_each(|said| line(out, &Line::Override(said)))?;
     let changes = state.audit().newest(usize::MAX).into_iter().rev();
     changes.into_iter().try_for_each(|change| line(out, &Line::Change(change)))?;
@@ -131,6 +135,10 @@ pub fn export(path: &Path, out: &mut impl Write) -> Result<u64, ExportError> {
     if let Some(octets) = shelf.get(LEARNED).map_err(failed)? {
         let learned = format::decode_learned(&octets).map_err(|error| unreadable(path, &error))?;
         line(out, &Line::Learned(learned))?;
+    }
+    if let Some(octets) = shelf.get(LABELS).map_err(failed)? {
+        let labels = format::decode_labels(&octets).map_err(|error| unreadable(path, &error))?;
+        line(out, &Line::Labels(labels))?;
     }
     rulings(&shelf, path, out)?;
     let written = Book::ALL.into_iter().map(|book| pages(&shelf, book, path, out));

@@ -6,23 +6,25 @@
 //! | 0, then 2 as four octets | what the model has learned |
 //! | 0, then 3 as four octets | overrides |
 //! | 0, then 4 as four octets | the audit trail |
+//! | 0, then 5 as four octets | labels of all mail, as a record |
 //! | table, then the page's number as four octets, most significant first | its entries, one after the other |
 //!
 //! Values are in postcard's format, in the order of the types' fields. The version in the directory's head is
 //! that of all of it: a change of any of these types is a new version. Version 1 had no overrides, no audit trail
-//! and fewer kinds of entries; all that it had reads as before.
+//! and fewer kinds of entries, version 2 no labels; all that they had reads as before.
 //!
 //! Invariant: no octets make reading panic; what is no entry is an error, never half an entry.
 
 use policy_core::audit::Change;
+use policy_core::evidence::Record;
 use policy_core::kept::{Entry, Learned, PageId};
 use policy_core::overrides::Override;
 use policy_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// The version of everything in a store.
-pub const VERSION: u32 = 2;
-/// The oldest version that is read: it lacks some kinds of entries.
+pub const VERSION: u32 = 3;
+/// The oldest version that is read: it lacks some of what is kept.
 pub(super) const OLDEST: u32 = 1;
 
 /// Whether what is of this version is read.
@@ -38,6 +40,7 @@ pub(super) const HEADING: StoredKey = [0, 0, 0, 0, 1];
 pub(super) const LEARNED: StoredKey = [0, 0, 0, 0, 2];
 pub(super) const OVERRIDES: StoredKey = [0, 0, 0, 0, 3];
 pub(super) const AUDIT: StoredKey = [0, 0, 0, 0, 4];
+pub(super) const LABELS: StoredKey = [0, 0, 0, 0, 5];
 
 /// What is known of the pages as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,6 +95,11 @@ pub(super) fn decode_learned(octets: &[u8]) -> Result<Learned, postcard::Error> 
     postcard::from_bytes(octets)
 }
 
+/// Labels of all mail, of these octets.
+pub(super) fn decode_labels(octets: &[u8]) -> Result<Record, postcard::Error> {
+    postcard::from_bytes(octets)
+}
+
 /// The overrides of these octets.
 pub(super) fn decode_overrides(octets: &[u8]) -> Result<Vec<Override>, postcard::Error> {
     postcard::from_bytes(octets)
@@ -105,7 +113,7 @@ pub(super) fn decode_audit(octets: &[u8]) -> Result<Vec<Change>, postcard::Error
 #[cfg(test)]
 mod tests {
     use super::*;
-    use policy_core::evidence::{Record, Weight};
+    use policy_core::evidence::Weight;
     use policy_core::identity::Key;
     use policy_core::kept::Book;
     use proptest::prelude::*;
@@ -171,7 +179,7 @@ mod tests {
                 prop_assert!(taken <= entries.len());
             }
             let _ = decode_heading(&octets);
-            let _ = (decode_overrides(&octets), decode_audit(&octets));
+            let _ = (decode_overrides(&octets), decode_audit(&octets), decode_labels(&octets));
             if let Ok(learned) = decode_learned(&octets) {
                 let _ = policy_core::State::new(1 << 24, [1; 16], NOW).relearn(&learned, NOW);
             }

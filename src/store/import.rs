@@ -46,6 +46,9 @@ pub struct Imported {
     pub expired: u64,
     /// Entries about names under another secret, or about nobody.
     pub foreign: u64,
+    /// Whether the lines have weights of another version's model, which mean nothing here.
+    #[serde(default)]
+    pub other_model: bool,
 }
 
 /// Why nothing was imported.
@@ -90,7 +93,10 @@ pub fn import(
         (Import::Merge, None) => existing(path, memory, super::secret().map_err(StoreError::Random)?, now)?,
     };
     let mut taking = Taking::new(&place.state, how, theirs == Some(place.secret), now);
-    each_line(lines, |number, line| taking.take(line).map_err(|what| ImportError::Line(number, what)))?;
+    each_line(lines, |_, line| {
+        taking.take(line);
+        Ok(())
+    })?;
     let imported = taking.imported;
     place.write(path, now)?;
     Ok(imported)
@@ -110,22 +116,19 @@ pub fn import_running(
     now: Timestamp,
 ) -> Result<Imported, ImportError> {
     let theirs = read_head(lines)?;
-    let mut all = Vec::new();
+    let (mut all, mut learned) = (Vec::new(), false);
     each_line(lines, |number, line| {
-        let again = matches!((&line, all.first()), (Line::Learned(_), Some(Line::Learned(_))));
+        // Each of these takes as much memory as thousands of others.
+        let again = matches!(line, Line::Learned(_)) && std::mem::replace(&mut learned, true);
         match (again, all.len() >= most) {
             (true, _) => return Err(ImportError::Line(number, "has what was learned once more".to_owned())),
             (_, true) => return Err(ImportError::Line(number, TOO_MANY.to_owned())),
             _ => all.push(line),
         }
-        // All that can still be wrong comes first, so that nothing has been taken by then.
-        if matches!(all.last(), Some(Line::Learned(_))) {
-            all.rotate_right(1);
-        }
         Ok(())
     })?;
     let mut taking = Taking::new(state, Import::Merge, theirs == Some(store.secret.0), now);
-    all.into_iter().try_for_each(|line| taking.take(line)).map_err(|what| ImportError::Line(2, what))?;
+    all.into_iter().for_each(|line| taking.take(line));
     Ok(taking.imported)
 }
 
@@ -272,16 +275,17 @@ impl<'a> Taking<'a> {
         Self { state, how, same_secret, now, imported: Imported::default() }
     }
 
-    /// Takes one line. An error says what is wrong with it.
-    fn take(&mut self, line: Line) -> Result<(), String> {
+    /// Takes one line.
+    fn take(&mut self, line: Line) {
         let (state, now) = (self.state, self.now);
         match line {
             Line::Learned(learned) => {
                 let better = self.how == Import::Replace || learned.labels() > state.model_health().labels;
                 if better {
-                    state.relearn(&learned, now).map_err(|error| error.to_string())?;
+                    self.imported.other_model = state.relearn(&learned, now).is_err();
                 }
             }
+            Line::Labels(labels) => state.add_labels(labels, now),
             Line::Override(said) => self.count(state.restore_override(said, now)),
             Line::Change(change) => state.restore_change(change),
             Line::Known(known) => self.imported.know(state, &known, now),
@@ -291,7 +295,6 @@ impl<'a> Taking<'a> {
                 Import::Replace => state.restore(entry, now),
             }),
         }
-        Ok(())
     }
 
     fn count(&mut self, taken: bool) {

@@ -1,7 +1,7 @@
 //! From a directory to a state: what is read, and what is done with what cannot be.
 
 use super::directory::{self, Directory, Found};
-use super::format::{self, AUDIT, HEADING, Heading, LEARNED, OVERRIDES, VERSION, is_readable};
+use super::format::{self, AUDIT, HEADING, Heading, LABELS, LEARNED, OVERRIDES, VERSION, is_readable};
 use super::shelf::{Shelf, ShelfError};
 use super::{StoreError, secret};
 use policy_core::State;
@@ -262,6 +262,9 @@ fn read_slice(shelf: &Shelf, state: &State, (first, end): (PageId, PageId), now:
 }
 
 fn read_learned(shelf: &Shelf, state: &State, now: Timestamp) -> Result<(), String> {
+    if let Some(octets) = shelf.get(LABELS).map_err(|error| error.to_string())? {
+        state.add_labels(format::decode_labels(&octets).map_err(|error| format!("labels: {error}"))?, now);
+    }
     let Some(octets) = shelf.get(LEARNED).map_err(|error| error.to_string())? else { return Ok(()) };
     let learned = format::decode_learned(&octets).map_err(|error| error.to_string())?;
     if let Err(error) = state.relearn(&learned, now) {

@@ -8,7 +8,7 @@
 //! for its own recovery to judge. The pages of that batch are marked again.
 
 use super::directory::Directory;
-use super::format::{self, AUDIT, HEADING, Heading, LEARNED, OVERRIDES};
+use super::format::{self, AUDIT, HEADING, Heading, LABELS, LEARNED, OVERRIDES};
 use super::recover::Kept;
 use super::shelf::{Shelf, ShelfError, Write};
 use super::{NotKept, StoreError};
@@ -274,5 +274,7 @@ fn write_rulings(shelf: &Shelf, state: &State) -> Result<(), ShelfError> {
 }
 
 fn write_learned(shelf: &Shelf, state: &State) -> Result<(), ShelfError> {
-    shelf.write(vec![(LEARNED, Some(format::encode(&state.learned()).map_err(unwritable)?))])
+    let learned = format::encode(&state.learned()).map_err(unwritable)?;
+    let labels = format::encode(&state.labels()).map_err(unwritable)?;
+    shelf.write(vec![(LEARNED, Some(learned)), (LABELS, Some(labels))])
 }

@@ -100,10 +100,10 @@ fn damage_is_told_and_set_aside() {
 fn another_version_is_told_and_set_aside() {
     let dir = tempfile::tempdir().unwrap();
     drop(Served::start(&kept_at(dir.path())));
-    std::fs::write(dir.path().join("head"), "tempfail-state 3 of later\n").unwrap();
+    std::fs::write(dir.path().join("head"), "tempfail-state 77 of later\n").unwrap();
     let config = format!("{PORTS}{}", kept_at(dir.path()));
     let mut served = Served::start_with(&Start { config: &config, args: &[], env: None });
-    served.wait_for("error state is of another version, set aside; this one begins empty ... /version-3-");
+    served.wait_for("error state is of another version, set aside; this one begins empty ... /version-77-");
     served.wait_for("listening protocol=milter");
 }
 
