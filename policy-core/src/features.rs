@@ -223,6 +223,7 @@ impl Features {
         let [good, bad] = [own.slow.good, own.slow.bad].map(|weight| weight / evidence.max(NEW));
         let sure = confidence(trusted.evidence());
         let flag = |is: bool| if is { OF_FLAG } else { 0.0 };
+        let age = if self.without.has(Part::Age) { 0 } else { own.age_days.min(OLD) };
         let numbers: [f32; PER_CHAIN] = [
             relative(of_slow),
             relative(logit(lean(trusted, base, K_OWN))) * sure,
@@ -233,7 +234,7 @@ impl Features {
             own.slow.good.ln_1p() * 0.5 * good,
             own.slow.bad.ln_1p() * 0.5 * bad,
             flag(wider.first().is_some_and(|level| level.slow.evidence() < NEW)),
-            OF_AGE * f32::from(own.age_days.min(OLD)).ln_1p(),
+            OF_AGE * f32::from(age).ln_1p(),
         ];
         self.numbers[slot * PER_CHAIN..][..PER_CHAIN].copy_from_slice(&numbers);
         // A slot holds one view, and there are fewer slots than chains, so there is room.
@@ -346,17 +347,18 @@ mod tests {
 
     #[test]
     fn who_has_been_known_for_longer_is_better_known_up_to_a_month() {
-        let ledger = Ledger::new(1 << 20, Start::shipped(), NOW);
         let identities = Identities::of(&facts("192.0.2.2"), &Keyring::new([1; 16]));
-        let good = Weight { good: 100.0, ..Weight::default() };
-        let age_after = |days: u64| {
-            let now = NOW.after(Duration::from_secs(days * 86_400));
-            ledger.features(&identities, &ledger.readings(&identities, now), now).numbers[PER_CHAIN - 1]
+        let ages = |start: Start| {
+            let ledger = Ledger::new(1 << 20, start, NOW);
+            ledger.add(identities.address(), Weight { good: 100.0, ..Weight::default() }, NOW);
+            [0, 1, 10, 30, 90].map(|days| {
+                let now = NOW.after(Duration::from_secs(days * 86_400));
+                ledger.features(&identities, &ledger.readings(&identities, now), now).numbers[PER_CHAIN - 1]
+            })
         };
-        assert_eq!(age_after(30), 0.0, "nobody is known");
-        ledger.add(identities.address(), good, NOW);
-        let ages = [0, 1, 10, 30, 90].map(age_after);
-        assert_eq!((ages[0], ages[3]), (0.0, ages[4]));
-        assert!(ages[..4].is_sorted_by(|a, b| a < b), "{ages:?}");
+        let known = ages(Start::shipped());
+        assert_eq!((known[0], known[3]), (0.0, known[4]));
+        assert!(known[..4].is_sorted_by(|a, b| a < b), "{known:?}");
+        assert_eq!(ages(Start::shipped().without(Part::Age)), [0.0; 5]);
     }
 }

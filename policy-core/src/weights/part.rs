@@ -71,6 +71,8 @@ parts! {
     Wider => "wider",
     /// The memory of the last hours.
     Fast => "fast",
+    /// Since when an identity is known.
+    Age => "age",
     /// The record of the host and of the sender, which the model's chance leans on.
     Records => "records",
     /// Learning of weights.
