@@ -211,14 +211,8 @@ impl Ledger {
 
     /// Books a weight on one identity.
     pub(crate) fn add(&self, key: Key, weight: Weight, at: Timestamp) {
-        self.records.update(
-            key,
-            at,
-            || Record::new(at),
-            |record| {
-                record.add_presuming(weight, enough(key), at);
-            },
-        );
+        let add = |record: &mut Record| record.add_presuming(weight, enough(key), at);
+        self.records.update(key, at, || Record::new(at), add);
     }
 
     /// What the model and its traits have learned.

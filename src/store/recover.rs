@@ -190,7 +190,8 @@ fn read(shelf: &Shelf, state: &State, heading: Option<Heading>, now: Timestamp) 
     }
     let counts = Counts::default();
     read_pages(shelf, state, now, &counts);
-    let learned = read_learned(shelf, state, now).and(read_rulings(shelf, state, now));
+    let labels = read_labels(shelf, state, now);
+    let learned = read_learned(shelf, state, now).and(labels).and(read_rulings(shelf, state, now));
     let (entries, expired) = (counts.entries.load(Ordering::Relaxed), counts.expired.load(Ordering::Relaxed));
     let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     info!(entries, expired, millis, size = shelf.size(), "state read");
@@ -262,14 +263,18 @@ fn read_slice(shelf: &Shelf, state: &State, (first, end): (PageId, PageId), now:
 }
 
 fn read_learned(shelf: &Shelf, state: &State, now: Timestamp) -> Result<(), String> {
-    if let Some(octets) = shelf.get(LABELS).map_err(|error| error.to_string())? {
-        state.add_labels(format::decode_labels(&octets).map_err(|error| format!("labels: {error}"))?, now);
-    }
     let Some(octets) = shelf.get(LEARNED).map_err(|error| error.to_string())? else { return Ok(()) };
     let learned = format::decode_learned(&octets).map_err(|error| error.to_string())?;
     if let Err(error) = state.relearn(&learned, now) {
         warn!(%error, "learned weights are not taken over, the model begins with those that ship");
     }
+    Ok(())
+}
+
+fn read_labels(shelf: &Shelf, state: &State, now: Timestamp) -> Result<(), String> {
+    let Some(octets) = shelf.get(LABELS).map_err(|error| error.to_string())? else { return Ok(()) };
+    let labels = format::decode_labels(&octets).map_err(|error| format!("labels: {error}"))?;
+    state.add_labels(labels, now);
     Ok(())
 }
 
