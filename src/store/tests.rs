@@ -95,6 +95,7 @@ async fn what_was_flushed_is_there_after_a_restart() {
     assert!(store.is_durable());
     assert_thought(&state, &thoughts);
     assert!(knows(&state, 0) && !knows(&state, 99));
+    assert!(state.labels().read(NOW).slow.evidence() > 0.0, "how many labels are usual");
     assert_eq!(names(dir.path()), ["head", "lock", "pages"]);
 }
 
