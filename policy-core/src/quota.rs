@@ -6,6 +6,10 @@
 //! the standing is High. Low and Bad senders draw on a meter of their own, so what they do costs the good
 //! mail of the same host nothing. It is one for both words: with one each, who goes from Low to Bad, or back and
 //! forth, would begin afresh each time. And even Bad has a floor, so a sender can always prove itself.
+//!
+//! A sender of mixed mail, such as a forwarder that passes on its users' spam, may go on as it has, with a stranger's
+//! quota at the least. Its mailer comes back with all of it for days: narrowing it would let in most of the spam all
+//! the same, and make good mail of whoever is new there queue behind that.
 
 use crate::allowance::{PerHour, Quota};
 use crate::evidence::Reading;
@@ -18,6 +22,15 @@ const HOURS: f64 = 24.0;
 /// What a Bad sender may send at once at the least. With one message it would be refused whenever it sends twice within
 /// an hour, and good mail of a host that has just relayed spam would wait for its mailer's third or fourth try.
 const AT_ONCE: f64 = 2.0;
+/// Good messages' worth from which on a sender's mail can be mixed: more than a burst of spam is taken for good.
+const MIXED_FROM: f32 = 10.0;
+/// The share of mixed mail that is good at the least. A spammer's stays below it, whose spam a filter takes for good
+/// once in ten messages.
+const MIXED_SHARE: f32 = 0.25;
+/// What is left of that share in the last hours at the least: whoever turns sends no longer what it has always sent.
+const MIXED_LATELY: f32 = 2.0 / 3.0;
+/// Evidence as of so many messages that the last hours are like all before.
+const MIXED_STEADY: f32 = 10.0;
 /// A baseline means something after this many days.
 const BASELINE_DAYS: u16 = 2;
 
@@ -103,6 +116,7 @@ impl Lane {
 impl Limits {
     /// The quota of a key with this history and standing; `factor` widens it for keys of many hosts.
     pub fn quota(&self, reading: &Reading, word: Word, factor: f64) -> Quota {
+        let word = if Lane::of(word) == Lane::Narrow && is_mixed(reading) { Word::New } else { word };
         let cold = self.cold.times(factor);
         let (burst, rate) = match word {
             Word::High | Word::Medium | Word::New => self.earned(cold, reading, word),
@@ -119,7 +133,9 @@ impl Limits {
 
     /// The cold quota, widened by good volume: all dimensions by the ratio that messages earn.
     fn earned(&self, cold: PerHour, reading: &Reading, word: Word) -> (PerHour, PerHour) {
-        let daily = f64::from(reading.busiest) * good_share(reading) * self.growth_for(reading, word);
+        let as_ever = if is_mixed(reading) { 1.0 } else { 0.0 };
+        let growth = (good_share(reading) * self.growth_for(reading, word)).max(as_ever);
+        let daily = f64::from(reading.busiest) * growth;
         // Only for those who have sent before today: nobody earns more within a burst.
         let least = match word {
             _ if reading.busiest <= 0.0 => 1.0,
@@ -157,6 +173,13 @@ impl Limits {
 fn good_share(reading: &Reading) -> f64 {
     let evidence = reading.slow.evidence();
     if evidence > 0.0 { f64::from(reading.slow.good / evidence) } else { 1.0 }
+}
+
+/// Whether much of what a sender sends is good, and no less of late than ever.
+fn is_mixed(Reading { fast, slow, .. }: &Reading) -> bool {
+    let share = slow.good / slow.evidence();
+    let lately = (fast.good + MIXED_STEADY * share) / (fast.evidence() + MIXED_STEADY);
+    slow.good >= MIXED_FROM && share >= MIXED_SHARE && lately >= MIXED_LATELY * share
 }
 
 #[cfg(test)]
@@ -235,6 +258,34 @@ mod tests {
             (limits.quota(&spiking, Word::Medium, 1.0), limits.quota(&spiking, Word::High, 1.0));
         assert!(high.rate.0[1] > 2.4 * medium.rate.0[1], "{} and {}", high.rate.0[1], medium.rate.0[1]);
         assert!(!limits.is_spike(&history(24 * 20, |_| 50.0)));
+    }
+
+    /// What is left to a Bad sender that was like this for forty days and like that for the last three hours: how many
+    /// good and bad messages an hour.
+    fn left_to_bad(ever: [f32; 2], lately: [f32; 2]) -> f64 {
+        let at = |hour: u64| Timestamp::from_secs(T0 + hour * 3600);
+        let mut record = Record::new(at(0));
+        for hour in 0..40 * 24 {
+            let [good, bad] = if hour < 40 * 24 - 3 { ever } else { lately };
+            record.add(Weight { good, bad, volume: good + bad, ..Weight::default() }, at(hour));
+        }
+        Limits::default().quota(&record.read(at(40 * 24 - 1)), Word::Bad, 1.0).rate.0[1]
+    }
+
+    #[test]
+    fn who_has_always_sent_good_mail_among_its_spam_is_not_narrowed() {
+        assert_eq!(left_to_bad([20.0, 30.0], [20.0, 30.0]), 60.0);
+        for mix in [[400.0, 600.0], [300.0, 700.0]] {
+            assert_eq!(left_to_bad(mix, mix).round(), 1000.0, "as on its busiest day");
+        }
+    }
+
+    #[test]
+    fn a_filters_mistakes_make_no_spam_mixed_and_what_turns_is_narrowed() {
+        assert_eq!(left_to_bad([5.0, 45.0], [5.0, 45.0]), 1.0, "a spammer, whose filter errs once in ten");
+        assert_eq!(left_to_bad([0.0, 0.0], [3.0, 1.0]), 1.0, "too little is known");
+        assert_eq!(left_to_bad([20.0, 0.0], [20.0, 180.0]), 1.0, "a good server has turned");
+        assert_eq!(left_to_bad([20.0, 30.0], [2.0, 98.0]), 1.0, "a forwarder has turned");
     }
 
     #[test]
