@@ -5,7 +5,7 @@
 //! but probes, which come ever more rarely; the first success closes it.
 //!
 //! Known limit: who makes a quiet server look up names of his own that fail, and nothing else, opens it until
-//! the first probe.
+//! the first probe, which asks for what he has no hand in.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

@@ -4,6 +4,7 @@
 mod support;
 
 use hickory_server::proto::op::ResponseCode;
+use hickory_server::proto::rr::{RData, Record, rdata};
 use signals::dns::{Dns, Failure, Found, Mx};
 use signals::resolver::{BreakerOptions, Resolver, ResolverOptions};
 use std::net::{IpAddr, Ipv4Addr};
@@ -248,18 +249,14 @@ async fn private_names_leave_the_machine_only_for_servers_that_know_them() {
     assert_eq!(knowing.a(&name("localhost")).await, Err(Failure::NoName));
 }
 
-#[tokio::test]
-async fn servers_that_do_not_answer_are_given_up_and_tried_again() {
-    let alive = Arc::new(AtomicBool::new(true));
-    let is_alive = Arc::clone(&alive);
-    let server = TestServer::start(move |asked| {
-        if is_alive.load(Relaxed) { addresses(&asked.name, &["192.0.2.1"]) } else { Say::Nothing }
-    })
-    .await;
+/// A resolver that gives up after eight questions, and so has.
+async fn given_up(server: &TestServer, known: Option<&str>, alive: &AtomicBool) -> Resolver {
     let first_probe = Duration::from_millis(50);
     let breaker = BreakerOptions { failures: 8, first_probe, ..BreakerOptions::default() };
     let dns = Resolver::new(ResolverOptions { breaker, retries: 0, ..server.hurried() }).unwrap();
-    assert!(dns.a(&name("known.example")).await.is_ok());
+    if let Some(known) = known {
+        assert!(dns.a(&name(known)).await.is_ok());
+    }
     alive.store(false, Relaxed);
     let questions: Vec<_> = (0..8)
         .map(|n| {
@@ -268,25 +265,78 @@ async fn servers_that_do_not_answer_are_given_up_and_tried_again() {
         })
         .collect();
     for question in questions {
-        assert_eq!(question.await.unwrap(), Err(Failure::TimedOut));
+        assert!(matches!(question.await.unwrap(), Err(Failure::TimedOut | Failure::ServerFailed)));
     }
     assert!(dns.health().suspended_for.is_some());
+    dns
+}
+
+async fn resumed(dns: &Resolver) {
+    while dns.health().suspended_for.is_some() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn servers_that_do_not_answer_are_given_up_and_tried_again() {
+    let alive = Arc::new(AtomicBool::new(true));
+    let is_alive = Arc::clone(&alive);
+    let server = TestServer::start(move |asked| {
+        if is_alive.load(Relaxed) { addresses(&asked.name, &["192.0.2.1"]) } else { Say::Nothing }
+    })
+    .await;
+    let dns = given_up(&server, Some("known.example"), &alive).await;
     let sent = dns.health().sent;
     for host in ["new.example", "n0.example"] {
         assert_eq!(dns.a(&name(host)).await, Err(Failure::Suspended), "{host}");
     }
     assert_eq!(records(dns.a(&name("known.example")).await), [v4("192.0.2.1")], "still kept");
     assert_eq!(dns.health().sent, sent);
-    // A probe repeats the last question that was answered.
+    // A probe asks for the root, and repeats the last question that was answered.
     let before = server.count();
-    server.has_been_asked(before + 1).await;
+    server.has_been_asked(before + 2).await;
+    assert!(server.asked()[before..].iter().any(|asked| asked.is(".")));
     assert!(server.asked()[before..].iter().any(|asked| asked.is("known.example")));
     alive.store(true, Relaxed);
-    while dns.health().suspended_for.is_some() {
-        tokio::task::yield_now().await;
-    }
+    resumed(&dns).await;
     assert!(dns.a(&name("new.example")).await.is_ok());
     assert_eq!((dns.health().suspensions, dns.health().not_asked), (1, 2));
+}
+
+#[tokio::test]
+async fn servers_that_were_not_there_at_the_start_are_tried_until_they_are() {
+    for knows_the_root in [true, false] {
+        let alive = Arc::new(AtomicBool::new(false));
+        let is_alive = Arc::clone(&alive);
+        let server = TestServer::start(move |asked| match is_alive.load(Relaxed) {
+            true if asked.is(".") && knows_the_root => Say::Records(vec![root_server()]),
+            true if asked.is(".") => Say::Bare(ResponseCode::Refused),
+            true => addresses(&asked.name, &["192.0.2.1"]),
+            false => Say::Bare(ResponseCode::ServFail),
+        })
+        .await;
+        let dns = given_up(&server, None, &alive).await;
+        alive.store(true, Relaxed);
+        resumed(&dns).await;
+    }
+}
+
+#[tokio::test]
+async fn nobodys_own_names_keep_lookups_suspended() {
+    let alive = Arc::new(AtomicBool::new(true));
+    let is_alive = Arc::clone(&alive);
+    let server = TestServer::start(move |asked| match is_alive.load(Relaxed) {
+        true => addresses(&asked.name, &["192.0.2.1"]),
+        false if asked.is(".") => Say::Records(vec![root_server()]),
+        false => Say::Bare(ResponseCode::ServFail),
+    })
+    .await;
+    let dns = given_up(&server, Some("his.example"), &alive).await;
+    resumed(&dns).await;
+}
+
+fn root_server() -> Record {
+    record(".", RData::NS(rdata::NS(name("a.root.example"))))
 }
 
 #[tokio::test]

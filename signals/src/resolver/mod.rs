@@ -28,7 +28,6 @@ use crate::breaker::Breaker;
 use crate::dns::{Answer, Dns, Failure, Found, Mx, Name};
 use cache::{Awaited, Cache, Entry, Known, Outcome};
 use health::{Counters, count};
-use hickory_resolver::proto::rr::RecordType;
 use question::{Question, Record};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -50,8 +49,8 @@ struct Inner {
     breaker: Breaker,
     counters: Counters,
     turns: Semaphore,
-    /// What was answered last: a question that a healthy server answers, to be asked again as a probe.
-    answered_last: Mutex<Question>,
+    /// What was answered last: a question that a healthy server answers, though it does not answer for the root.
+    answered_last: Mutex<Option<Question>>,
     runtime: Handle,
 }
 
@@ -65,7 +64,7 @@ impl Resolver {
             breaker: Breaker::new(options.breaker),
             counters: Counters::default(),
             turns: Semaphore::new(options.concurrent.clamp(1, Semaphore::MAX_PERMITS)),
-            answered_last: Mutex::new(Question::new(&Name::root(), RecordType::NS)),
+            answered_last: Mutex::new(None),
             runtime,
             options,
         })))
@@ -168,13 +167,13 @@ impl Inner {
     fn note(self: &Arc<Self>, question: &Question, outcome: &Outcome) {
         match outcome {
             Ok(_) | Err(Failure::NoName | Failure::NoData) => {
-                *self.answered_last.lock().unwrap_or_else(PoisonError::into_inner) = question.clone();
+                *self.answered_last.lock().unwrap_or_else(PoisonError::into_inner) = Some(question.clone());
                 self.succeeded();
             }
             Err(failure @ (Failure::ServerFailed | Failure::TimedOut)) => {
                 self.counters.failed(*failure);
                 if let Some(wait) = self.breaker.failed(Instant::now()) {
-                    self.suspend(*failure, wait);
+                    self.suspend(question, *failure, wait);
                 }
             }
             Err(Failure::Suspended) => {}
@@ -188,26 +187,28 @@ impl Inner {
         }
     }
 
-    fn suspend(self: &Arc<Self>, failure: Failure, wait: Duration) {
+    fn suspend(self: &Arc<Self>, question: &Question, failure: Failure, wait: Duration) {
         count(&self.counters.suspensions);
         let failures = self.options.breaker.failures;
         tracing::warn!(failures, last = %failure, "the DNS does not answer: lookups are suspended");
-        self.runtime.spawn(probe(Arc::downgrade(self), wait));
+        let answered_last = self.answered_last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let question = answered_last.unwrap_or_else(|| question.clone());
+        self.runtime.spawn(probe(Arc::downgrade(self), question, wait));
     }
 }
 
-/// Asks again, ever more rarely, until there is an answer or nobody left to want one.
-async fn probe(inner: Weak<Inner>, mut wait: Duration) {
+/// Asks again, ever more rarely, until there is an answer or nobody left to want one: first for the root, which no
+/// sender of mail has a hand in, and then this question, since not every server answers for the root.
+async fn probe(inner: Weak<Inner>, question: Question, mut wait: Duration) {
     loop {
         sleep(wait).await;
         let Some(inner) = inner.upgrade() else { return };
-        let question = inner.answered_last.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match inner.upstream.ask(&question).await.outcome {
-            Err(Failure::ServerFailed | Failure::TimedOut) => match inner.breaker.probe_failed() {
-                Some(longer) => wait = longer,
-                None => return,
-            },
-            _ => return inner.succeeded(),
+        if inner.upstream.answers_for_root().await || inner.upstream.ask(&question).await.is_answer() {
+            return inner.succeeded();
+        }
+        match inner.breaker.probe_failed() {
+            Some(longer) => wait = longer,
+            None => return,
         }
     }
 }

@@ -16,7 +16,7 @@ use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
-use hickory_resolver::proto::rr::{RData, Record};
+use hickory_resolver::proto::rr::{RData, Record, RecordType};
 use hickory_resolver::system_conf::read_system_conf;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -39,6 +39,13 @@ pub(super) struct Upstream {
 pub(super) struct Reply {
     pub(super) outcome: Outcome,
     pub(super) ttl: Option<u32>,
+}
+
+impl Reply {
+    /// Whether the servers know the answer, be it that there is nothing.
+    pub(super) fn is_answer(&self) -> bool {
+        self.outcome.as_ref().err().is_none_or(|failure| failure.is_void())
+    }
 }
 
 impl Upstream {
@@ -68,11 +75,21 @@ impl Upstream {
     }
 
     pub(super) async fn ask(&self, question: &Question) -> Reply {
-        let lookup = self.hickory.lookup(question.name.clone(), question.kind);
-        match timeout(self.patience, lookup).await {
-            Ok(Ok(lookup)) => read(question, &lookup),
-            Ok(Err(error)) => failure(&error),
-            Err(_) => Reply { outcome: Err(Failure::TimedOut), ttl: None },
+        match self.look_up(question.name.clone(), question.kind).await {
+            Ok(lookup) => read(question, &lookup),
+            Err(reply) => reply,
+        }
+    }
+
+    /// Whether the servers know the root's servers, or that there are none.
+    pub(super) async fn answers_for_root(&self) -> bool {
+        self.look_up(Name::root(), RecordType::NS).await.map_or_else(|reply| reply.is_answer(), |_| true)
+    }
+
+    async fn look_up(&self, name: Name, kind: RecordType) -> Result<Lookup, Reply> {
+        match timeout(self.patience, self.hickory.lookup(name, kind)).await {
+            Ok(lookup) => lookup.map_err(|error| failure(&error)),
+            Err(_) => Err(Reply { outcome: Err(Failure::TimedOut), ttl: None }),
         }
     }
 }
@@ -157,7 +174,6 @@ fn failure(error: &NetError) -> Reply {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hickory_resolver::proto::rr::RecordType;
     use hickory_resolver::proto::rr::rdata::{A, CNAME};
     use proptest::prelude::*;
 
