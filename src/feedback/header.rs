@@ -1,6 +1,8 @@
 //! A message's header, as far as feedback needs it: marks, what they are tied to, Received and Return-Path.
 //!
-//! It is parsed by mail-parser, which takes whatever it is given. Bounds: 500 fields.
+//! It is parsed by mail-parser, which takes whatever it is given. Of most values it only looks for the end: what it
+//! makes of subjects and types can cost the square of their length, and senders write them.
+//! Bounds: 500 fields.
 
 use crate::mark::{self, MARK};
 use mail_parser::{HeaderName, HeaderValue, Message, MessageParser, Received};
@@ -28,7 +30,8 @@ impl Header<'static> {
             None => text,
         };
         let mut header = Self::default();
-        if let Some(message) = MessageParser::default().parse_headers(text) {
+        let parser = MessageParser::new().default_header_ignore().header_received(HeaderName::Received);
+        if let Some(message) = parser.parse_headers(text) {
             message.headers().iter().take(MAX_FIELDS).for_each(|field| header.take(&message, field));
         }
         header

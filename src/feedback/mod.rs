@@ -215,8 +215,14 @@ fn understand(engine: &Engine, request: &Request) -> Result<(Found, Label, Optio
         About::Message(text) => Ok((find::in_message(engine, text)?, verdict()?, None)),
         About::Report(text) => {
             let report = report::read(text)?;
-            let said = request.verdict.unwrap_or(report.verdict);
-            Ok((find::in_report(engine, &report)?, said, report.from.clone()))
+            let found = find::in_report(engine, &report)?;
+            // A sender knows his queue id from the reply to his message, but not its mark.
+            let may_be_its_sender = found.by != FoundBy::Mark && report.verdict == Label::Ham;
+            if request.verdict.is_none() && may_be_its_sender {
+                let why = "the report says that it is good, and includes no mark of ours";
+                return Err(Refused::NotFound(why.to_owned()));
+            }
+            Ok((found, request.verdict.unwrap_or(report.verdict), report.from))
         }
         About::Id(id) => Ok((find::by_id(engine, id)?, verdict()?, None)),
         About::QueueId(id) => Ok((find::by_queue_id(engine, id)?, verdict()?, None)),

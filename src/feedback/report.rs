@@ -11,7 +11,6 @@ use super::mime::{self, Part};
 use super::{Label, Refused};
 use data_encoding::BASE64_MIME_PERMISSIVE;
 use mail_auth::report::{Feedback, FeedbackType};
-use mail_parser::MessageParser;
 
 const MAX_CANDIDATES: usize = 64;
 /// A line of base64 that is long enough not to be a word.
@@ -52,9 +51,7 @@ pub(super) fn read(text: &str) -> Result<Report, Refused> {
     }
     blocks(text, &mut candidates);
     candidates.truncate(MAX_CANDIDATES);
-    let message = MessageParser::default().parse_headers(text);
-    let from = message.and_then(|message| message.from()?.first()?.address().map(str::to_lowercase));
-    Ok(Report { verdict, from, candidates })
+    Ok(Report { verdict, from: mime::from(text), candidates })
 }
 
 /// RFC 5965 section 3.5 and RFC 6430. A report without a type, or of one that nobody knows, is a complaint (RFC 6650

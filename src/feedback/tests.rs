@@ -218,6 +218,20 @@ async fn a_report_about_foreign_mail_counts_for_nothing() {
 }
 
 #[tokio::test]
+async fn no_sender_can_praise_its_mail_by_a_report() {
+    let (engine, _) = engine();
+    let text = delivered(&engine).await;
+    let line = "Received: from x.example (unknown [192.0.2.7])\r\n\tby mx.dest.example (Postfix) with ESMTP id 4Rq1\r\n\tfor <b@dest.example>; Tue, 14 Nov 2023 22:13:20 +0000 (UTC)\r\n";
+    let praise = |included: &str| arf(included).replace("Feedback-Type: abuse", "Feedback-Type: not-spam");
+    let why = report(&engine, &praise(&format!("{line}{MESSAGE}"))).await.unwrap_err();
+    assert!(why.to_string().contains("says that it is good, and includes no mark of ours"), "{why}");
+    let told = report(&engine, &praise(&text)).await.unwrap();
+    assert_eq!((told.verdict, told.found_by), (Label::Ham, FoundBy::Mark));
+    let told = report(&engine, &arf(&format!("{line}{MESSAGE}"))).await.unwrap();
+    assert_eq!((told.verdict, told.found_by), (Label::Spam, FoundBy::Decision));
+}
+
+#[tokio::test]
 async fn a_mark_holds_after_a_restart_of_a_state_that_is_kept_and_an_old_one_does_not_count() {
     let (before, _) = engine();
     let text = delivered(&before).await;
