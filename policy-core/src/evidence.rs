@@ -10,6 +10,7 @@
 //! time is reached or the record fades. Sums are 32-bit floats. They keep seven digits, so a weight of 0.1 is lost on a sum above
 //! about two million; by then it changes nothing.
 
+use crate::outcome::ACCEPTED;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::ops::Neg;
@@ -20,8 +21,18 @@ pub const FAST_HALF_LIFE: f64 = 6.0 * 3600.0;
 pub const SLOW_HALF_LIFE: f64 = 60.0 * 86_400.0;
 /// Half-life of the busiest day's volume in seconds: ten days.
 const VOLUME_HALF_LIFE: f64 = 10.0 * 86_400.0;
-/// Evidence of the last hours from which on a record needs no presumptions.
-pub(crate) const KNOWS_ENOUGH: f64 = 5.0;
+/// Evidence of the last hours from which on a record needs no presumptions: so much, or so much for each message of its
+/// busiest day.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Enough {
+    pub(crate) least: f64,
+    pub(crate) of_busiest: f64,
+}
+
+/// Five messages' worth, or what is presumed of as many messages as usually come in within the fast memory. Where people
+/// complain and nobody praises, the mail that nobody complains of is all that speaks for a large sender.
+pub(crate) const KNOWS_ENOUGH: Enough =
+    Enough { least: 5.0, of_busiest: ACCEPTED as f64 * FAST_HALF_LIFE / std::f64::consts::LN_2 / 86_400.0 };
 /// Half-lives a landmark may lie behind before sums are brought to a new one; 2^64 is far from overflow.
 const MAX_LAG: f64 = 64.0;
 
@@ -152,8 +163,8 @@ impl Record {
         self.add_presuming(weight, KNOWS_ENOUGH, at);
     }
 
-    /// The same, where evidence of `enough` messages in the last hours needs no presumptions.
-    pub(crate) fn add_presuming(&mut self, weight: Weight, enough: f64, at: Timestamp) {
+    /// The same, where other evidence of the last hours is enough to need no presumptions.
+    pub(crate) fn add_presuming(&mut self, weight: Weight, enough: Enough, at: Timestamp) {
         Writer::at(at).add(self, weight, enough);
     }
 
@@ -272,7 +283,7 @@ impl Writer {
     }
 
     /// Adds a weight to a record, presumptions only while it has less than `enough` evidence of the last hours.
-    pub(crate) fn add(&mut self, record: &mut Record, weight: Weight, enough: f64) {
+    pub(crate) fn add(&mut self, record: &mut Record, weight: Weight, enough: Enough) {
         let lag = |landmark: u32| f64::from(self.secs) - f64::from(landmark);
         if lag(record.landmark) > MAX_LAG * FAST_HALF_LIFE {
             record.rebase(self.secs);
@@ -283,6 +294,9 @@ impl Writer {
             self.scales = [FAST_HALF_LIFE, SLOW_HALF_LIFE].map(|half_life| (lag / half_life).exp2());
         }
         let mut good = weight.good;
+        // Of what is taken back, only the least was surely given.
+        let usual = if weight.presumed > 0.0 { enough.of_busiest * f64::from(record.busiest) } else { 0.0 };
+        let enough = enough.least.max(usual);
         if weight.presumed != 0.0 && f64::from(record.fast.evidence()) < enough * self.scales[0] {
             good += weight.presumed;
         }
@@ -398,9 +412,10 @@ mod tests {
         let Reading { fast, today, .. } = record.read(at(1000));
         assert!((4.8..=5.25).contains(&fast.good), "{fast:?}");
         assert_eq!(today, 10_000.0, "it is counted all the same");
-        // Half of it has faded, and as much may be presumed again.
-        (0..100).for_each(|_| record.add(PRESUMED, at(22_600)));
-        assert!((4.8..=5.25).contains(&record.read(at(22_600)).fast.good));
+        // The next day as much may be presumed as would come in those hours of a day like this.
+        (0..100_000).for_each(|_| record.add(PRESUMED, at(86_400)));
+        let good = record.read(at(86_400)).fast.good;
+        assert!((900.0..=903.0).contains(&good), "{good}");
     }
 
     #[test]

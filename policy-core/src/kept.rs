@@ -337,7 +337,7 @@ impl State {
 
     /// Adds labels that were heard before, or elsewhere, unless their numbers are none.
     pub fn add_labels(&self, heard: Record, now: Timestamp) {
-        heard.taken_over(now).into_iter().for_each(|heard| self.ledger.add_labels(heard));
+        heard.taken_over(now).into_iter().for_each(|heard| self.ledger.add_labels(heard, now));
     }
 
     /// Takes back what the model has learned.

@@ -5,7 +5,7 @@
 //! commute, and reads that write to no shared cache line.
 
 use crate::evidence::{
-    FAST_HALF_LIFE, KNOWS_ENOUGH, Reader, Reading, Record, SLOW_HALF_LIFE, Tally, Weight, Writer,
+    Enough, FAST_HALF_LIFE, KNOWS_ENOUGH, Reader, Reading, Record, SLOW_HALF_LIFE, Tally, Weight, Writer,
 };
 use crate::features::{Heard, logit};
 use crate::identity::{Chain, Identities, Key, Kind, MAX_CHAINS, MAX_LEVELS};
@@ -17,7 +17,7 @@ use crate::table::{Table, Worth};
 use crate::time::Timestamp;
 use crate::weights::{Part, Start};
 use arrayvec::ArrayVec;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A record is forgotten when less than this is left of it.
@@ -33,9 +33,15 @@ const FULL_INFLUENCE: f32 = 20.0;
 const FULL_INFLUENCE_OF_ALL: f32 = 500.0;
 const UNUSUAL: f32 = 4.0;
 
+/// Labels of spam for each of good mail from which on they are one-sided: spam is all that is reported here, which tells
+/// nothing of how good mail looks.
+const ONE_SIDED: f32 = 20.0;
+/// The same of a server that has heard of no good mail yet.
+const ONE_SIDED_FROM: f32 = 5.0;
+
 /// Evidence of the last hours from which on what strangers share needs no presumptions: the unjudged mail of a few is
 /// not to vouch for all of them.
-const SHARED_KNOWS_ENOUGH: f64 = 1.0;
+const SHARED_KNOWS_ENOUGH: Enough = Enough { least: 1.0, of_busiest: 0.0 };
 
 impl Worth for Record {
     fn worth(&self, now: Timestamp) -> f32 {
@@ -65,6 +71,8 @@ pub(crate) struct Ledger {
     all: TraitSums,
     /// Labels of all mail at two speeds.
     labels: Mutex<Record>,
+    /// Whether hardly any of them are of good mail.
+    one_sided: AtomicBool,
     /// What combines them.
     pub(crate) model: Model,
     /// The moment that the traits' sums are stored against.
@@ -79,6 +87,7 @@ impl Ledger {
             traits: std::iter::repeat_with(TraitSums::default).take(Trait::COUNT).collect(),
             all: TraitSums::default(),
             labels: Mutex::new(Record::new(now)),
+            one_sided: AtomicBool::new(false),
             model: Model::new(start.bounded()),
             landmark: now,
         }
@@ -158,6 +167,9 @@ impl Ledger {
         at: Timestamp,
     ) {
         let influence = self.influence(identities, spam, at);
+        if influence <= 0.0 {
+            return;
+        }
         self.model.learn(&self.features_heard(heard, &identities.traits, at), spam, influence);
         self.model.calibration.learn(said, spam);
         let weight = f64::from(influence) * self.trait_scale(at);
@@ -181,7 +193,7 @@ impl Ledger {
     }
 
     /// The same by how many labels of its kind all mail has had in the last hours, beside what some hours usually
-    /// have. Notes the label.
+    /// have; nothing for spam where hardly anything else is reported. Notes the label.
     fn influence_of_all(&self, spam: bool, at: Timestamp) -> f32 {
         let (good, bad) = if spam { (0.0, 1.0) } else { (1.0, 0.0) };
         let Reading { fast, slow, .. } = {
@@ -189,6 +201,10 @@ impl Ledger {
             labels.add(Weight { good, bad, ..Weight::default() }, at);
             labels.read(at)
         };
+        self.one_sided.store(is_one_sided(slow), Ordering::Relaxed);
+        if spam && is_one_sided(slow) {
+            return 0.0;
+        }
         let of = |tally: Tally| if spam { tally.bad } else { tally.good };
         let usual = of(slow) * (FAST_HALF_LIFE / SLOW_HALF_LIFE) as f32;
         ((UNUSUAL * usual).max(FULL_INFLUENCE_OF_ALL) / of(fast).max(1.0)).min(1.0)
@@ -205,8 +221,15 @@ impl Ledger {
     }
 
     /// Adds labels that were heard before, or elsewhere.
-    pub(crate) fn add_labels(&self, heard: Record) {
-        self.lock_labels().merge(heard);
+    pub(crate) fn add_labels(&self, heard: Record, now: Timestamp) {
+        let mut labels = self.lock_labels();
+        labels.merge(heard);
+        self.one_sided.store(is_one_sided(labels.read(now).slow), Ordering::Relaxed);
+    }
+
+    /// Whether spam is all that is reported here.
+    pub(crate) fn hears_of_spam_alone(&self) -> bool {
+        self.one_sided.load(Ordering::Relaxed)
     }
 
     /// Books a weight on one identity.
@@ -262,13 +285,17 @@ impl Ledger {
 
 /// Evidence of the last hours from which on the record of a key needs no presumptions. A HELO name is whatever the
 /// client says, and thousands of hosts have one pattern.
-const fn enough(key: Key) -> f64 {
+const fn enough(key: Key) -> Enough {
     const HELO: u8 = Kind::Helo as u8;
     const PATTERN: u8 = Kind::Pattern as u8;
     match key.kind() {
         HELO | PATTERN => SHARED_KNOWS_ENOUGH,
         _ => KNOWS_ENOUGH,
     }
+}
+
+fn is_one_sided(Tally { good, bad }: Tally) -> bool {
+    bad > ONE_SIDED * good + ONE_SIDED_FROM
 }
 
 impl TraitSums {
@@ -312,6 +339,38 @@ mod tests {
     }
 
     #[test]
+    fn where_only_spam_is_reported_the_model_learns_nothing_of_it() {
+        let ledger = Ledger::new(1 << 20, Start::shipped(), NOW);
+        let label = |spam: bool| ledger.influence_of_all(spam, NOW);
+        assert_eq!([label(true), label(true)], [1.0, 1.0], "a new server's first");
+        assert_eq!((0..100).map(|_| label(true)).last(), Some(0.0));
+        assert!(ledger.hears_of_spam_alone());
+        assert!((0..5).all(|_| label(false) == 1.0));
+        assert_eq!((label(true), ledger.hears_of_spam_alone()), (1.0, false), "one in twenty is good");
+        let again = Ledger::new(1 << 20, Start::shipped(), NOW);
+        (0..100).for_each(|_| _ = ledger.influence_of_all(true, NOW));
+        again.add_labels(ledger.labels(), NOW);
+        assert!(again.hears_of_spam_alone(), "after a restart too");
+    }
+
+    #[test]
+    fn complaints_of_a_few_do_not_outweigh_a_large_senders_silent_mail() {
+        let ledger = Ledger::new(1 << 20, Start::shipped(), NOW);
+        let identities = Identities::of(&named("192.0.2.2", "mail.large.example"), &Keyring::new([1; 16]));
+        for day in 0..30 {
+            for message in 0..1000 {
+                let at = NOW.after(Duration::from_secs(day * 86_400 + message * 86));
+                ledger.learn(&identities, Outcome::Accepted { recipients: 1, unknown: 0 }, at);
+                if message % 100 == 0 {
+                    ledger.learn(&identities, Outcome::ReportedSpam, at);
+                }
+            }
+        }
+        let Tally { good, bad } = ledger.read(&identities.address(), NOW.after(Duration::from_secs(30 * 86_400))).slow;
+        assert!(good > 5.0 * bad, "{good} good, {bad} bad");
+    }
+
+    #[test]
     fn what_is_usual_is_known_after_a_restart() {
         let of_a_day = |ledger: &Ledger, day: u64| {
             let at = NOW.after(Duration::from_secs(day * 86_400));
@@ -323,7 +382,7 @@ mod tests {
             of_a_day(&ledger, day);
         }
         let again = Ledger::new(1 << 20, Start::shipped(), NOW.after(Duration::from_secs(40 * 86_400)));
-        again.add_labels(ledger.labels());
+        again.add_labels(ledger.labels(), NOW.after(Duration::from_secs(40 * 86_400)));
         let [before, after] = [&ledger, &again].map(|ledger| of_a_day(ledger, 40));
         assert!(first < 0.2 && before > 3.0 * first, "{first} on the first day, {before} after forty");
         assert!((before - after).abs() < 1e-3, "{before} {after}");

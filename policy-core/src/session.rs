@@ -197,7 +197,8 @@ impl Transaction {
         let recipients = if received && !self.is_for_exempt_recipients() { let_in } else { 0 };
         let outcome = Outcome::Accepted { recipients, unknown: self.unknown };
         let identities = self.identities.clone()?;
-        (recipients > 0 || self.unknown > 0).then_some(Account { identities, decided: None, outcome })
+        let decided = self.decided.clone();
+        (recipients > 0 || self.unknown > 0).then_some(Account { identities, decided, outcome })
     }
 
     /// Whether the message may be taken to have arrived, when its end was never seen. A milter always sees

@@ -35,6 +35,9 @@ pub struct Args {
     /// The share of learned labels that is wrong, from 0 to 1.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     pub label_noise: f64,
+    /// Learn no label of good mail, as where people complain of spam and nobody praises anything.
+    #[arg(long)]
+    pub spam_only: bool,
     /// The share of spam that comes back when it is deferred, from 0 to 1.
     #[arg(long, value_name = "SHARE", default_value_t = 0.2, value_parser = share)]
     pub spam_retries: f64,
@@ -64,6 +67,7 @@ impl Args {
             delay: self.feedback_delay,
             share: self.feedback_share,
             noise: self.label_noise,
+            spam_only: self.spam_only,
             seed: self.seed,
         }
     }

@@ -12,13 +12,15 @@ pub struct Feedback {
     pub share: f64,
     /// Which share of the labels is wrong.
     pub noise: f64,
+    /// Whether only spam gets labels.
+    pub spam_only: bool,
     /// Decides which.
     pub seed: u64,
 }
 
 impl Default for Feedback {
     fn default() -> Self {
-        Self { delay: Duration::from_secs(3600), share: 1.0, noise: 0.0, seed: 1 }
+        Self { delay: Duration::from_secs(3600), share: 1.0, noise: 0.0, spam_only: false, seed: 1 }
     }
 }
 
@@ -36,7 +38,8 @@ impl Labels {
     pub(super) fn of(&self, place: usize, spam: bool) -> Option<bool> {
         let mut chance = luck(self.0.seed, place, 0);
         let (comes, wrong) = (chance.random_bool(self.0.share), chance.random_bool(self.0.noise));
-        comes.then_some(spam != wrong)
+        let label = spam != wrong;
+        (comes && (label || !self.0.spam_only)).then_some(label)
     }
 
     /// How long after the message it comes.
@@ -68,5 +71,7 @@ mod tests {
         assert!((330..470).contains(&wrong), "{wrong}");
         assert_eq!(first, labels(1));
         assert_ne!(first, labels(2));
+        let spam_only = Labels::new(Feedback { spam_only: true, ..Feedback::default() });
+        assert_eq!([true, false].map(|spam| spam_only.of(0, spam)), [Some(true), None]);
     }
 }
