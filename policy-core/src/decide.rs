@@ -17,7 +17,7 @@ use crate::ledger::{ChainReading, Readings};
 use crate::outcome::Outcome;
 use crate::overrides::{Effect, Override, Subject};
 use crate::policy::{Exemption, Mode, Policy};
-use crate::quota::Lane;
+use crate::quota::{Lane, is_mixed};
 use crate::session::{Decided, Session};
 use crate::standing::{Standing, Word, word_alone};
 use crate::state::{Appraisal, State};
@@ -152,7 +152,7 @@ fn judge(policy: &Policy, state: &State, session: &mut Session, facts: &Facts, n
     if case.is_refused(session, &standing, &readings) {
         return Verdict { action: Action::Reject, ..case.accept(Reason::Refused) }.of(standing);
     }
-    let reason = match case.wait(session, &standing) {
+    let reason = match case.wait(session, &standing, &readings) {
         Ok(reason) => reason,
         Err((reason, left)) => {
             // The other customers of a shared host have no part in it.
@@ -241,7 +241,14 @@ impl<'a> Case<'a> {
 
     /// Whether the sender has to wait first: a suspicious stranger once, a suspicious or Bad sender that is
     /// known with each message. A message that has been let in is past that.
-    fn wait(&self, session: &Session, standing: &Standing) -> Result<Reason, (Reason, Duration)> {
+    ///
+    /// Mixed mail waits once as well: its mailer comes back with everything, so that each wait would stop nothing.
+    fn wait(
+        &self,
+        session: &Session,
+        standing: &Standing,
+        readings: &Readings,
+    ) -> Result<Reason, (Reason, Duration)> {
         let waits = &self.policy.waits;
         let (why, wait, reason) = match standing.word {
             Word::Bad => (WaitFor::Reputation, waits.bad, Reason::Reputation),
@@ -249,6 +256,7 @@ impl<'a> Case<'a> {
             Word::New => (WaitFor::FirstContact, waits.first_contact, Reason::FirstContact),
             _ => (WaitFor::Reputation, waits.first_contact, Reason::Reputation),
         };
+        let why = if is_mixed(&readings[0][0]) { WaitFor::FirstContact } else { why };
         if wait.is_zero() || session.transaction.message_debited || self.facts.stage < Stage::Rcpt {
             return Ok(Reason::Allowed);
         }
@@ -336,8 +344,8 @@ impl<'a> Case<'a> {
 
     /// The keys that pay, each with its quota: the address; its prefix, and the network around an IPv6 prefix,
     /// of which one host may have thousands, while the client is a stranger or worse; the first verified domain. A
-    /// mailbox that was vouched for pays for itself where its host's mail is Low or Bad, and together with the others of
-    /// its host as a stranger does.
+    /// mailbox that is trusted pays for itself where its host's mail is Low or Bad, and together with the others of
+    /// its host, and of its domain, as a stranger does.
     fn debits(
         &self,
         session: &Session,
@@ -346,24 +354,35 @@ impl<'a> Case<'a> {
         cost: PerHour,
     ) -> ArrayVec<(Payer, Debit), MAX_KEYS> {
         let limits = &self.policy.limits;
+        let suspicious = self.policy.waits.is_suspicious(standing);
+        let trusted = self.trusted_mailbox(readings);
         let debit = |payer, (key, reading): (Key, Reading), factor, cost| {
             // A good standing of this client does not open what its network or domain has closed.
             let word = match (payer, standing.word) {
                 // All mailboxes together that were vouched for have what a stranger has.
                 (Payer::Vouched, _) => Word::New,
                 // A stranger that has waited because it looks like spam has shown no more than that it can.
-                (Payer::Address, Word::New) if self.policy.waits.is_suspicious(standing) => Word::Low,
+                (Payer::Address, Word::New) if suspicious => Word::Low,
                 (Payer::Address, word) => word,
+                // What is good of a domain has in it what a stranger has, whatever others send in its name.
+                (Payer::Domain, _) if trusted.is_some() => Word::New,
                 _ => standing.word_on(&reading),
             };
-            (payer, Debit { key: Lane::of(word).key(key), quota: limits.quota(&reading, word, factor), cost })
+            let is_newcomer = standing.word == Word::New && !suspicious;
+            let (lane, word) = match (payer, Lane::of(word)) {
+                // Bad neighbours must not use up what is left to whoever comes new among them.
+                (Payer::Prefix | Payer::Network, Lane::Narrow) if is_newcomer => (Lane::Newcomers, Word::Low),
+                (_, lane) => (lane, word),
+            };
+            (payer, Debit { key: lane.key(key), quota: limits.quota(&reading, word, factor), cost })
         };
         let mut chains = self.identities.chains.iter().zip(readings);
         let mut debits = ArrayVec::new();
         let pool = self.is_from_pool();
         // The network's chain is always there, and the first.
         if let Some((network, reading)) = chains.next() {
-            let vouched_for = if pool { None } else { self.vouched_for(standing, readings) };
+            let is_narrow = Lane::of(standing.word) == Lane::Narrow;
+            let vouched_for = trusted.filter(|_| is_narrow && !pool);
             let payer = if vouched_for.is_some() { Payer::Vouched } else { Payer::Address };
             // Its sessions alone are the host's own.
             let of_host = if pool { PerHour::default() } else { cost };
@@ -387,20 +406,16 @@ impl<'a> Case<'a> {
         debits
     }
 
-    /// The mailbox of a host whose mail is Low or Bad, if something good is known of it since another day and it is not
-    /// Bad by itself.
+    /// The sender's mailbox, if something good is known of it since another day and it is not Bad by itself.
     ///
     /// One wrong label of a forwarder's correspondent would otherwise leave it to wait behind all the spam that comes
     /// from there, and never to be heard of again.
-    fn vouched_for(&self, standing: &Standing, readings: &Readings) -> Option<(Key, Reading)> {
+    fn trusted_mailbox(&self, readings: &Readings) -> Option<(Key, Reading)> {
         let mut chains = self.identities.chains.iter().zip(readings);
         let (chain, reading) = chains.find(|(chain, _)| chain.kind == Kind::Mailbox)?;
         let own = reading[0];
-        let vouched_for = matches!(standing.word, Word::Low | Word::Bad)
-            && own.age_days >= 1
-            && own.slow.good >= VOUCHED_FOR
-            && word_alone(&own) != Word::Bad;
-        vouched_for.then(|| (chain.specific(), own))
+        let trusted = own.age_days >= 1 && own.slow.good >= VOUCHED_FOR && word_alone(&own) != Word::Bad;
+        trusted.then(|| (chain.specific(), own))
     }
 
     /// Whether a verified domain sends from an address that many share: then its mail is its own affair.

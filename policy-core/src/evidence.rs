@@ -19,8 +19,8 @@ use std::ops::Neg;
 pub const FAST_HALF_LIFE: f64 = 6.0 * 3600.0;
 /// Half-life of the slow memory in seconds: sixty days.
 pub const SLOW_HALF_LIFE: f64 = 60.0 * 86_400.0;
-/// Half-life of the busiest day's volume in seconds: ten days.
-const VOLUME_HALF_LIFE: f64 = 10.0 * 86_400.0;
+/// Half-life of the busiest day's volume in seconds: sixty days, so that who sends once a month may do so again.
+const VOLUME_HALF_LIFE: f64 = 60.0 * 86_400.0;
 /// Evidence of the last hours from which on a record needs no presumptions: so much, or so much for each message of its
 /// busiest day.
 #[derive(Clone, Copy, Debug)]
@@ -96,7 +96,7 @@ impl Tally {
 /// What is remembered of one identity: 32 octets.
 ///
 /// Volume is kept by the day (UTC): today's messages, and the most of any day before, which fades with a
-/// half-life of ten days. Today does not count towards what a sender may send today, so a burst cannot widen its
+/// half-life of sixty days. Today does not count towards what a sender may send today, so a burst cannot widen its
 /// own allowance.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {

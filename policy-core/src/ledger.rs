@@ -366,7 +366,8 @@ mod tests {
                 }
             }
         }
-        let Tally { good, bad } = ledger.read(&identities.address(), NOW.after(Duration::from_secs(30 * 86_400))).slow;
+        let Tally { good, bad } =
+            ledger.read(&identities.address(), NOW.after(Duration::from_secs(30 * 86_400))).slow;
         assert!(good > 5.0 * bad, "{good} good, {bad} bad");
     }
 

@@ -334,6 +334,11 @@ impl TraitSet {
         ReverseName::ALL.get(value).copied().unwrap_or_default()
     }
 
+    /// Whether its envelope sender is the null one, as a bounce's is.
+    pub(crate) fn is_from_nobody(&self) -> bool {
+        self.0[Aspect::Sender as usize] == SenderFit::Null as u8
+    }
+
     /// The `n`th of its entries, below [`TraitSet::COUNT`].
     pub(crate) fn nth(&self, n: usize) -> Trait {
         Trait { aspect: Aspect::ALL[n], value: self.0[n] }

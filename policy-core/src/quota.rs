@@ -96,6 +96,8 @@ pub enum Lane {
     Open = 0,
     /// Low and Bad.
     Narrow = 1,
+    /// Newcomers of a network whose mail is Low or Bad.
+    Newcomers = 2,
 }
 
 impl Lane {
@@ -176,7 +178,7 @@ fn good_share(reading: &Reading) -> f64 {
 }
 
 /// Whether much of what a sender sends is good, and no less of late than ever.
-fn is_mixed(Reading { fast, slow, .. }: &Reading) -> bool {
+pub(crate) fn is_mixed(Reading { fast, slow, .. }: &Reading) -> bool {
     let share = slow.good / slow.evidence();
     let lately = (fast.good + MIXED_STEADY * share) / (fast.evidence() + MIXED_STEADY);
     slow.good >= MIXED_FROM && share >= MIXED_SHARE && lately >= MIXED_LATELY * share

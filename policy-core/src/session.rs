@@ -195,10 +195,12 @@ impl Transaction {
         }
         let let_in = recipients.unwrap_or(self.accepted.saturating_sub(self.refused));
         let recipients = if received && !self.is_for_exempt_recipients() { let_in } else { 0 };
-        let outcome = Outcome::Accepted { recipients, unknown: self.unknown };
         let identities = self.identities.clone()?;
+        // Bounces of what others sent in our users' names, and callouts about such, come from innocent servers.
+        let unknown = if identities.traits.is_from_nobody() { 0 } else { self.unknown };
+        let outcome = Outcome::Accepted { recipients, unknown };
         let decided = self.decided.clone();
-        (recipients > 0 || self.unknown > 0).then_some(Account { identities, decided, outcome })
+        (recipients > 0 || unknown > 0).then_some(Account { identities, decided, outcome })
     }
 
     /// Whether the message may be taken to have arrived, when its end was never seen. A milter always sees

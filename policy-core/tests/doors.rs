@@ -607,6 +607,98 @@ fn who_was_vouched_for_does_not_wait_behind_the_spam_of_its_forwarder() {
     assert_eq!(more.verdict.scope, Scope::Domain, "{more:?}");
 }
 
+/// What others send in a provider's name does not close it to a customer whose own mail is known to be good.
+#[test]
+fn a_good_customer_of_a_bad_domain_has_what_a_stranger_has_in_it() {
+    let server = without_waits();
+    let of = |user: &str| {
+        let mut facts = server.proper("203.0.113.1", "out.webmail.example");
+        facts.envelope.sender = Sender::new(&format!("{user}@webmail.example"));
+        let domain = DomainName::new("webmail.example").unwrap();
+        facts.message.verified = vec![VerifiedDomain { domain, by: VerifiedBy::Spf }];
+        facts
+    };
+    let learn = |user: &str, outcome| {
+        let appraisal = server.state.appraise(&of(user), server.now.get());
+        policy_core::learn(&server.state, &appraisal, outcome, server.now.get());
+    };
+    (0..5).for_each(|_| learn("friend", Outcome::FilteredHam));
+    (0..300).for_each(|n| learn(&format!("junk{n}"), Outcome::FilteredSpam));
+    server.pass(DAY);
+    let junk = (0..20).filter(|n| server.deliver(&of(&format!("more{n}")), None).is_ok()).count();
+    assert!(junk <= 2, "{junk}");
+    let friend = (0..20).filter(|_| server.deliver(&of("friend"), None).is_ok()).count();
+    assert!(friend >= 2, "{friend}");
+}
+
+/// Spammers of a network use up what is left to them, not what is left to whoever comes new among them.
+#[test]
+fn a_newcomer_does_not_wait_behind_its_networks_spammers() {
+    let server = Server::new(Policy { mode: Mode::Enforce, ..Policy::default() });
+    let spammer = |n: u32| server.proper(&format!("203.0.113.{n}"), &format!("mx{n}.spam.example"));
+    for n in 1..100 {
+        let appraisal = server.state.appraise(&spammer(n), server.now.get());
+        (0..4).for_each(|_| {
+            policy_core::learn(&server.state, &appraisal, Outcome::FilteredSpam, server.now.get());
+        });
+    }
+    let mut let_in = 0;
+    for _ in 0..4 {
+        let_in += (1..100).filter(|&n| server.deliver(&spammer(n), None).is_ok()).count();
+        server.pass(4 * MINUTE);
+    }
+    assert!(let_in <= 3, "{let_in} of the whole network in a quarter of an hour");
+    let shop = server.proper("203.0.113.200", "mail.shop.example");
+    assert_eq!(server.word(&shop), Word::New);
+    let login_code = server.deliver(&shop, None);
+    assert!(login_code.is_ok(), "{login_code:?}");
+}
+
+/// The bounces of a joe job, and callouts about its senders, come from innocent servers.
+#[test]
+fn a_bounce_to_an_unknown_recipient_is_not_held_against_its_server() {
+    let server = Server::enforcing();
+    for _ in 0..30 {
+        let mut facts = server.proper("198.51.100.1", "mail.corp.example");
+        facts.envelope.sender = Some(Sender::Null);
+        server.ask(&facts);
+        let transaction = facts.transaction.unwrap();
+        server.tell(&facts, Event::RecipientRefused { transaction, refusal: Refusal::UnknownRecipient });
+        server.tell(&facts, Event::TransactionAborted { transaction });
+        server.tell(&facts, Event::SessionClosed);
+    }
+    let host = server.proper("198.51.100.1", "mail.corp.example");
+    let explained = server.state.explain(&server.policy, &host, server.now.get());
+    assert_eq!(explained.identities[0].reading.slow.bad, 0.0);
+}
+
+/// A forwarder's queue of hundreds is longer than what the deferral book keeps of one source.
+#[test]
+fn a_sender_of_mixed_mail_waits_once_and_not_with_each_message() {
+    let server = Server::new(Policy { mode: Mode::Enforce, ..Policy::default() });
+    let of = |sender: &str| {
+        let mut facts = server.stranger("203.0.113.9");
+        facts.envelope.sender = Sender::new(&format!("info@{sender}"));
+        facts
+    };
+    let learn = |sender: &str, outcome| {
+        let appraisal = server.state.appraise(&of(sender), server.now.get());
+        policy_core::learn(&server.state, &appraisal, outcome, server.now.get());
+    };
+    for n in 0..400 {
+        let outcome = if n % 5 < 2 { Outcome::FilteredHam } else { Outcome::FilteredSpam };
+        learn(&format!("sender{n}.example"), outcome);
+    }
+    let spam = |n: u32| of(&format!("junk{n}.example"));
+    (0..300).for_each(|n| learn(&format!("junk{}.example", n % 3), Outcome::FilteredSpam));
+    (0..200).for_each(|n| learn(&format!("good{n}.example"), Outcome::FilteredHam));
+    let waits = |facts: Facts| server.ask(&facts).verdict.retry_after;
+    let first = waits(spam(0)).expect("it looks like spam");
+    server.pass(first);
+    assert_eq!(waits(spam(0)), None);
+    assert_eq!(waits(spam(1)), None, "its mailer has come back");
+}
+
 #[test]
 fn a_harvester_that_finds_nobody_is_remembered() {
     let server = Server::enforcing();

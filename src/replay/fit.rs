@@ -54,6 +54,12 @@ fn traits(rows: &[Row]) -> impl Iterator<Item = (TraitSet, bool)> {
 fn feedback(pass: u64) -> Feedback {
     match pass % 2 {
         0 => Feedback::default(),
-        _ => Feedback { delay: Duration::from_secs(86_400), share: 0.4, noise: 0.02, seed: pass, ..Feedback::default() },
+        _ => Feedback {
+            delay: Duration::from_secs(86_400),
+            share: 0.4,
+            noise: 0.02,
+            seed: pass,
+            ..Feedback::default()
+        },
     }
 }
