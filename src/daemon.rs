@@ -36,6 +36,9 @@ use tracing::{error, info};
 /// Each second a sixtieth of the state is swept, so that all of it is visited each minute.
 const SWEEPS: usize = 60;
 
+/// Explanations at a time.
+const EXPLAINERS: usize = 4;
+
 /// How often it is said how lookups are doing.
 const TELL_LOOKUPS: Duration = Duration::from_secs(600);
 
@@ -275,6 +278,7 @@ impl Daemon {
             stop: self.stop.subscribe(),
             followers: Arc::new(Semaphore::new(FOLLOWERS)),
             visitors: Arc::new(Semaphore::new(1)),
+            explainers: Arc::new(Semaphore::new(EXPLAINERS)),
         };
         admin.serve(desk);
     }
@@ -407,6 +411,7 @@ fn needs_restart(started: &Config, new: &Config) -> Vec<&'static str> {
         ("admin.token_file", admin.token != new.admin.token),
         ("admin.hosts", admin.hosts != new.admin.hosts),
         ("admin.connections", admin.connections != new.admin.connections),
+        ("feedback.users", admin.feedback_users != new.admin.feedback_users),
         ("memory.max", started.memory != new.memory),
         ("state.directory", started.state != new.state),
         ("log.format", started.log.format != new.log.format),

@@ -65,6 +65,8 @@ pub struct Source {
 /// See [`ServeError`].
 pub fn serve(source: Source, log_format: Option<Format>) -> Result<(), ServeError> {
     let file = config::file(source.named.as_deref());
+    // What is in force now must not turn into defaults because it is away when it is read again.
+    let source = Source { named: file.clone(), ..source };
     let Checked { config, warnings } = load(&source)?;
     let format = log_format.unwrap_or(config.log.format);
     let (log, flush) = Log::stderr(format, config.log.level).map_err(ServeError::Log)?;

@@ -66,6 +66,8 @@ pub(crate) struct Desk {
     pub(crate) followers: Arc<Semaphore>,
     /// Room for one who visits a whole table.
     pub(crate) visitors: Arc<Semaphore>,
+    /// Room for those who look through the deferral book and the latest decisions.
+    pub(crate) explainers: Arc<Semaphore>,
 }
 
 /// The interface, before it serves.

@@ -234,9 +234,10 @@ pub(crate) fn is_recipient(text: &str) -> bool {
     values::is_recipient(text)
 }
 
-/// The file to read: the one named, or the default one if it exists.
+/// The file to read: the one named, or the default one if it exists. One that cannot be reached may exist, so that
+/// reading it tells why not.
 pub fn file(named: Option<&Path>) -> Option<PathBuf> {
-    let default = || Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists());
+    let default = || Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.try_exists().unwrap_or(true));
     named.map(Path::to_owned).or_else(default)
 }
 

@@ -103,7 +103,7 @@ pub fn import(
 }
 
 /// Merges lines into the state of a running daemon: all are read and checked before the first is taken. More than
-/// `most` are too many.
+/// `most` are too many; what an operator has said counts for [`WORDS`] of them.
 ///
 /// # Errors
 ///
@@ -116,11 +116,12 @@ pub fn import_running(
     now: Timestamp,
 ) -> Result<Imported, ImportError> {
     let theirs = read_head(lines)?;
-    let (mut all, mut learned) = (Vec::new(), false);
+    let (mut all, mut learned, mut taken) = (Vec::new(), false, 0);
     each_line(lines, |number, line| {
         // Each of these takes as much memory as thousands of others.
         let again = matches!(line, Line::Learned(_)) && std::mem::replace(&mut learned, true);
-        match (again, all.len() >= most) {
+        taken += if matches!(line, Line::Override(_) | Line::Change(_)) { WORDS } else { 1 };
+        match (again, taken > most) {
             (true, _) => return Err(ImportError::Line(number, "has what was learned once more".to_owned())),
             (_, true) => return Err(ImportError::Line(number, TOO_MANY.to_owned())),
             _ => all.push(line),
@@ -132,6 +133,8 @@ pub fn import_running(
     Ok(taking.imported)
 }
 
+/// Lines that one with an operator's words may be as long as.
+const WORDS: usize = 64;
 const NO_SECRET: &str = "has no secret, so these lines are no whole state that could replace one";
 const TOO_MANY: &str =
     "is one too many for a running daemon's memory; import into its directory while it is stopped";

@@ -447,6 +447,26 @@ async fn merging_adds_and_under_another_secret_only_networks_are_added() {
 }
 
 #[tokio::test]
+async fn a_running_daemon_takes_no_more_words_than_fit_its_memory() {
+    let (dir, _) = written(1).await;
+    let exported = exported(dir.path());
+    let head = exported.lines().next().unwrap();
+    let (state, store) = open_at(dir.path(), MEMORY, NOW);
+    let said = |n: u8| {
+        let subject = format!("192.0.2.{n}").parse().unwrap();
+        let said =
+            Override { subject, effect: Effect::Allow, since: NOW, until: None, note: "x".repeat(8000) };
+        serde_json::to_string(&export::Line::Override(said)).unwrap() + "\n"
+    };
+    let lines: String = std::iter::once(format!("{head}\n")).chain((0..10).map(said)).collect();
+    let mut import = |most| import_running(&state, &store, &mut lines.as_bytes(), most, NOW);
+    let error = import(300).unwrap_err().to_string();
+    assert!(error.contains("line 6: is one too many for a running daemon's memory"), "{error}");
+    assert_eq!(import(1000).unwrap().entries, 10);
+    store.close().await;
+}
+
+#[tokio::test]
 async fn an_import_that_fails_changes_nothing() {
     let (dir, _) = written(4).await;
     let before = exported(dir.path());

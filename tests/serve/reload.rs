@@ -57,12 +57,16 @@ fn a_bad_configuration_changes_nothing_and_is_told() {
 #[test]
 fn what_only_a_restart_changes_is_told() {
     let mut served = Served::start("");
-    served.reload("memory.max = \"64MiB\"\nshutdown.grace = \"1s\"\nmode = \"enforce\"\nfirst_contact.suspicious = 0.8\n");
+    served.reload(
+        "memory.max = \"64MiB\"\nshutdown.grace = \"1s\"\nmode = \"enforce\"\nfirst_contact.suspicious = 0.8\n\
+         feedback.users = [\"root\"]\n",
+    );
+    served.wait_for("warn a change that only a restart brings into force key=feedback.users");
     served.wait_for("warn a change that only a restart brings into force key=memory.max");
     served.wait_for("warn a change that only a restart brings into force key=shutdown.grace");
     served.wait_for("configuration reloaded mode=enforce");
     let told = served.seen().iter().filter(|line| line.contains("only a restart")).count();
-    assert_eq!(told, 2);
+    assert_eq!(told, 3);
     assert!(served.policy().ask("192.0.2.7", 1001, 1).starts_with("421 4.7.0 "));
 }
 

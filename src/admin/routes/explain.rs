@@ -26,8 +26,15 @@ pub(super) async fn explain(
     let parsed = About::parse(&about).ok_or_else(|| {
         Failure::bad(format!("{about:?} is no address, domain, mailbox, decision's id or queue id"))
     })?;
-    // It looks through ten thousand decisions and the whole deferral book.
-    let explained = tokio::task::spawn_blocking(move || Explained::of(&desk.engine, &parsed)).await;
+    // It looks through ten thousand decisions and the whole deferral book, to the end even when nobody waits for it any
+    // more: others, and the decisions that share these threads with it, must not queue behind.
+    let place = Arc::clone(&desk.explainers).acquire_owned().await;
+    let place = place.map_err(|error| Failure::unavailable(format!("not explained: {error}")))?;
+    let explained = tokio::task::spawn_blocking(move || {
+        let _place = place;
+        Explained::of(&desk.engine, &parsed)
+    })
+    .await;
     let explained = explained.map_err(|error| Failure::unavailable(format!("not explained: {error}")))?;
     let none = || {
         Failure::unknown(format!(

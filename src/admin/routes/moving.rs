@@ -23,7 +23,8 @@ use tracing::{info, warn};
 static ONE_AT_A_TIME: Semaphore = Semaphore::const_new(1);
 /// How long an import may take to arrive and be taken over.
 const IMPORT_WITHIN: Duration = Duration::from_secs(900);
-/// Octets of memory for each line while all are checked; more lines than fit the state's own memory are too many.
+/// Octets of memory for each line while all are checked, but an operator's words, which may be long; more lines than fit
+/// the state's own memory are too many.
 const LINE: usize = 128;
 
 /// `GET /v1/export`
