@@ -131,9 +131,23 @@ impl Directory {
 
     /// Sets the database aside, and returns where to.
     pub(super) fn set_aside(&self, why: &str, now: Timestamp) -> io::Result<PathBuf> {
+        self.aside(why, now, |pages, aside| std::fs::rename(pages, aside))
+    }
+
+    /// The same, with the database staying where it is until another takes its place. It must be closed.
+    pub(super) fn link_aside(&self, why: &str, now: Timestamp) -> io::Result<PathBuf> {
+        self.aside(why, now, link_files)
+    }
+
+    fn aside(
+        &self,
+        why: &str,
+        now: Timestamp,
+        put: impl FnOnce(&Path, &Path) -> io::Result<()>,
+    ) -> io::Result<PathBuf> {
         let aside = self.path.join(format!("{why}-{}", stamp(now)));
         remove(&aside)?;
-        std::fs::rename(self.pages(), &aside)?;
+        put(&self.pages(), &aside)?;
         // With its head beside it, it can be put back by hand.
         let _ = std::fs::copy(self.path.join("head"), aside.join("head"));
         self.sync()?;
@@ -156,6 +170,21 @@ impl Directory {
     fn sync(&self) -> io::Result<()> {
         File::open(&self.path)?.sync_all()
     }
+}
+
+/// Gives all files of a directory a second name in another.
+fn link_files(from: &Path, to: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(0o700).create(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let to = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            link_files(&entry.path(), &to)?;
+        } else {
+            std::fs::hard_link(entry.path(), &to)?;
+        }
+    }
+    Ok(())
 }
 
 /// Reads the head of a directory that nobody holds.

@@ -123,13 +123,14 @@ fn open_shelf(directory: &Directory, now: Timestamp) -> Result<Shelf, ShelfError
     Shelf::open(&directory.pages())
 }
 
-/// A new database in the place of one that was damaged in part; what was read of it is in memory.
+/// A new database in the place of one that was damaged in part; what was read of it is in memory. Until that is on the
+/// disk the damaged one stays where it is.
 fn begin_anew(kept: &mut Kept, damage: &str, now: Timestamp) -> Result<(), StoreError> {
     kept.shelf = None;
     kept.whole = true;
     if let Some(directory) = &kept.directory {
         let unusable = |source| StoreError::Unusable { directory: kept.path.clone(), source };
-        let aside = directory.set_aside("corrupt", now).map_err(unusable)?;
+        let aside = directory.link_aside("corrupt", now).map_err(unusable)?;
         error!(error = damage, aside = %aside.display(), "state is damaged in part, set aside; what could be read is kept");
     }
     Ok(())
