@@ -158,25 +158,16 @@ async fn any_damage_is_set_aside_and_what_can_be_read_is_kept() {
 #[tokio::test]
 async fn what_can_be_read_is_there_again_after_a_kill_before_it_was_written() {
     let (dir, _) = written(20).await;
-    let whole: Vec<(PathBuf, Vec<u8>)> = files(&dir.path().join("pages"))
-        .into_iter()
-        .map(|path| (path.clone(), std::fs::read(path).unwrap()))
-        .collect();
+    let shelf = shelf::Shelf::open(&dir.path().join("pages")).unwrap();
+    shelf.write(vec![(format::AUDIT, Some(b"no audit trail".to_vec()))]).unwrap();
+    shelf.sync().unwrap();
+    drop(shelf);
+    // Nothing of a state that is only held is written.
     let read = || recover::hold(dir.path(), MEMORY, NOW).unwrap().0.entries().flatten().count();
-    let mut in_part = 0;
-    for (path, octets) in &whole {
-        restore_files(dir.path(), &whole);
-        let mut flipped = octets.clone();
-        let middle = flipped.len() / 2;
-        flipped.iter_mut().skip(middle).take(1).for_each(|octet| *octet ^= 0x55);
-        std::fs::write(path, flipped).unwrap();
-        // Nothing of a state that is only held is written.
-        let first = read();
-        assert_eq!(read(), first, "{path:?}");
-        in_part +=
-            usize::from(first > 0 && names(dir.path()).iter().any(|name| name.starts_with("corrupt-")));
-    }
-    assert!(in_part > 0, "none was damaged in part");
+    let first = read();
+    assert!(first > 0);
+    assert!(names(dir.path()).iter().any(|name| name.starts_with("corrupt-")));
+    assert_eq!(read(), first);
 }
 
 /// Damage of any kind at any place, many times over: it starts each time, and keeps what comes after.
