@@ -345,7 +345,7 @@ impl<'a> Case<'a> {
     /// The keys that pay, each with its quota: the address; its prefix, and the network around an IPv6 prefix,
     /// of which one host may have thousands, while the client is a stranger or worse; the first verified domain. A
     /// mailbox that is trusted pays for itself where its host's mail is Low or Bad, and together with the others of
-    /// its host, and of its domain, as a stranger does.
+    /// its host as a stranger does.
     fn debits(
         &self,
         session: &Session,
@@ -364,15 +364,17 @@ impl<'a> Case<'a> {
                 // A stranger that has waited because it looks like spam has shown no more than that it can.
                 (Payer::Address, Word::New) if suspicious => Word::Low,
                 (Payer::Address, word) => word,
-                // What is good of a domain has in it what a stranger has, whatever others send in its name.
-                (Payer::Domain, _) if trusted.is_some() => Word::New,
                 _ => standing.word_on(&reading),
             };
-            let is_newcomer = standing.word == Word::New && !suspicious;
-            let (lane, word) = match (payer, Lane::of(word)) {
-                // Bad neighbours must not use up what is left to whoever comes new among them.
-                (Payer::Prefix | Payer::Network, Lane::Narrow) if is_newcomer => (Lane::Newcomers, Word::Low),
-                (_, lane) => (lane, word),
+            // Bad neighbours, and who sends in the same name, must not use up what is left to such mail.
+            let is_apart = match payer {
+                Payer::Prefix | Payer::Network => standing.word == Word::New && !suspicious,
+                Payer::Domain => trusted.is_some(),
+                Payer::Address | Payer::Vouched | Payer::Mailbox => false,
+            };
+            let (lane, word) = match Lane::of(word) {
+                Lane::Narrow if is_apart => (Lane::Apart, Word::Low),
+                lane => (lane, word),
             };
             (payer, Debit { key: lane.key(key), quota: limits.quota(&reading, word, factor), cost })
         };

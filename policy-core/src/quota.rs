@@ -96,8 +96,8 @@ pub enum Lane {
     Open = 0,
     /// Low and Bad.
     Narrow = 1,
-    /// Newcomers of a network whose mail is Low or Bad.
-    Newcomers = 2,
+    /// Good mail in bad company: of newcomers to a network, and of trusted mailboxes in a domain, whose mail is Low or Bad.
+    Apart = 2,
 }
 
 impl Lane {

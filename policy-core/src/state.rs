@@ -155,6 +155,11 @@ impl State {
         self.ledger.model.health()
     }
 
+    /// Whether spam is all that is reported here: then the model learns nothing, and who looks like spam is doubted.
+    pub fn hears_of_spam_alone(&self) -> bool {
+        self.ledger.hears_of_spam_alone()
+    }
+
     /// The id of the next decision. A step coprime to 2^40 visits every id once before any again, and two
     /// that follow each other look nothing alike.
     pub fn next_id(&self) -> DecisionId {

@@ -609,7 +609,7 @@ fn who_was_vouched_for_does_not_wait_behind_the_spam_of_its_forwarder() {
 
 /// What others send in a provider's name does not close it to a customer whose own mail is known to be good.
 #[test]
-fn a_good_customer_of_a_bad_domain_has_what_a_stranger_has_in_it() {
+fn a_good_customer_of_a_bad_domain_does_not_queue_behind_the_others() {
     let server = without_waits();
     let of = |user: &str| {
         let mut facts = server.proper("203.0.113.1", "out.webmail.example");

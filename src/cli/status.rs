@@ -50,8 +50,12 @@ impl fmt::Display for Status {
         let model = &self.model;
         writeln!(
             f,
-            "model      learned from {} labels; loss {:.3}, as shipped {:.3}; {} fallbacks",
-            model.labels, model.loss, model.shipped_loss, model.fallbacks
+            "model      learned from {} labels; loss {:.3}, as shipped {:.3}; {} fallbacks{}",
+            model.labels,
+            model.loss,
+            model.shipped_loss,
+            model.fallbacks,
+            if model.spam_only { "; learns nothing, since spam is all that is reported" } else { "" }
         )
     }
 }

@@ -46,6 +46,7 @@ pub(crate) fn findings(status: &Status, seen: &Seen) -> Vec<Finding> {
         mode(status, seen),
         state(status),
         dns(status),
+        labels(status),
         clock(status, seen),
     ];
     found.into_iter().flatten().chain(lists(status)).collect()
@@ -135,6 +136,16 @@ fn dns(status: &Status) -> Option<Finding> {
     })
 }
 
+fn labels(status: &Status) -> Option<Finding> {
+    status.model.spam_only.then(|| {
+        Finding::new(
+            "spam-only",
+            "spam is all that is reported, so nothing is learned of how good mail looks",
+            "let a filter speak for good mail too: forgeries = \"removed\" in [filter], where it removes forged fields",
+        )
+    })
+}
+
 fn lists(status: &Status) -> impl Iterator<Item = Finding> {
     let in_use = ["in-order", "untested"];
     let wrong = status.lists.iter().filter(move |list| !in_use.contains(&list.standing.as_str()));
@@ -189,7 +200,7 @@ mod tests {
             "dns": {"suspended_for": null, "questions": 1000, "hits": 0, "sent": 1000, "timed_out": 9,
                 "server_failed": 0, "kept": 0},
             "lists": [{"list": "bl.example", "standing": "in-order", "asked": 1, "failed": 0}],
-            "model": {"labels": 0, "loss": 0.1, "shipped_loss": 0.1, "fallbacks": 0},
+            "model": {"labels": 0, "loss": 0.1, "shipped_loss": 0.1, "fallbacks": 0, "spam_only": false},
         });
         change(&mut status);
         let status: Status = serde_json::from_value(status).unwrap();
@@ -200,7 +211,8 @@ mod tests {
     fn a_healthy_daemon_has_no_findings_and_each_fault_has_its_own() {
         assert_eq!(codes(|_| (), ago(20)), [""; 0]);
         type Fault = (&'static str, fn(&mut Value), u32);
-        let faults: [Fault; 13] = [
+        let faults: [Fault; 14] = [
+            ("spam-only", |s| s["model"]["spam_only"] = json!(true), 20),
             ("stuck", |s| s["stuck"] = json!(true), 20),
             ("never-asked", |s| s["front_ends"][0]["questions"] = json!(0), 20),
             ("one-client", |s| s["clients"]["addresses"] = json!(1), 20),

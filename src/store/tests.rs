@@ -474,7 +474,7 @@ async fn a_running_daemon_takes_no_more_words_than_fit_its_memory() {
         serde_json::to_string(&export::Line::Override(said)).unwrap() + "\n"
     };
     let lines: String = std::iter::once(format!("{head}\n")).chain((0..10).map(said)).collect();
-    let mut import = |most| import_running(&state, &store, &mut lines.as_bytes(), most, NOW);
+    let import = |most| import_running(&state, &store, &mut lines.as_bytes(), most, NOW);
     let error = import(300).unwrap_err().to_string();
     assert!(error.contains("line 6: is one too many for a running daemon's memory"), "{error}");
     assert_eq!(import(1000).unwrap().entries, 10);

@@ -145,6 +145,8 @@ pub(crate) struct Model {
     pub(crate) loss: f32,
     pub(crate) shipped_loss: f32,
     pub(crate) fallbacks: u64,
+    /// Whether spam is all that is reported: then nothing is learned.
+    pub(crate) spam_only: bool,
 }
 
 /// Answers.
@@ -179,6 +181,7 @@ impl Status {
                 loss: health.loss,
                 shipped_loss: health.shipped_loss,
                 fallbacks: health.fallbacks,
+                spam_only: engine.state().hears_of_spam_alone(),
             },
         }
     }
