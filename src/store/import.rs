@@ -103,7 +103,7 @@ pub fn import(
 }
 
 /// Merges lines into the state of a running daemon: all are read and checked before the first is taken. More than
-/// `most` are too many; what an operator has said counts for [`WORDS`] of them.
+/// `most` are too many; what an operator has said counts for 64 of them.
 ///
 /// # Errors
 ///
