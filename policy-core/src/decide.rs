@@ -17,7 +17,7 @@ use crate::ledger::{ChainReading, Readings};
 use crate::outcome::Outcome;
 use crate::overrides::{Effect, Override, Subject};
 use crate::policy::{Exemption, Mode, Policy};
-use crate::quota::{Lane, is_mixed};
+use crate::quota::{Lane, is_mixed, quota_word};
 use crate::session::{Decided, Session};
 use crate::standing::{Standing, Word, word_alone};
 use crate::state::{Appraisal, State};
@@ -256,7 +256,11 @@ impl<'a> Case<'a> {
             Word::New => (WaitFor::FirstContact, waits.first_contact, Reason::FirstContact),
             _ => (WaitFor::Reputation, waits.first_contact, Reason::Reputation),
         };
-        let why = if is_mixed(&readings[0][0]) { WaitFor::FirstContact } else { why };
+        let why = if is_mixed(&readings[0][0]) && !is_convicted(&self.identities, readings) {
+            WaitFor::FirstContact
+        } else {
+            why
+        };
         if wait.is_zero() || session.transaction.message_debited || self.facts.stage < Stage::Rcpt {
             return Ok(Reason::Allowed);
         }
@@ -355,7 +359,7 @@ impl<'a> Case<'a> {
     ) -> ArrayVec<(Payer, Debit), MAX_KEYS> {
         let limits = &self.policy.limits;
         let suspicious = self.policy.waits.is_suspicious(standing);
-        let trusted = self.trusted_mailbox(readings);
+        let (trusted, convicted) = (self.trusted_mailbox(readings), is_convicted(&self.identities, readings));
         let debit = |payer, (key, reading): (Key, Reading), factor, cost| {
             // A good standing of this client does not open what its network or domain has closed.
             let word = match (payer, standing.word) {
@@ -376,6 +380,7 @@ impl<'a> Case<'a> {
                 Lane::Narrow if is_apart => (Lane::Apart, Word::Low),
                 lane => (lane, word),
             };
+            let word = quota_word(word, &reading, convicted);
             (payer, Debit { key: lane.key(key), quota: limits.quota(&reading, word, factor), cost })
         };
         let mut chains = self.identities.chains.iter().zip(readings);
@@ -413,11 +418,9 @@ impl<'a> Case<'a> {
     /// One wrong label of a forwarder's correspondent would otherwise leave it to wait behind all the spam that comes
     /// from there, and never to be heard of again.
     fn trusted_mailbox(&self, readings: &Readings) -> Option<(Key, Reading)> {
-        let mut chains = self.identities.chains.iter().zip(readings);
-        let (chain, reading) = chains.find(|(chain, _)| chain.kind == Kind::Mailbox)?;
-        let own = reading[0];
+        let (key, own) = mailbox(&self.identities, readings)?;
         let trusted = own.age_days >= 1 && own.slow.good >= VOUCHED_FOR && word_alone(&own) != Word::Bad;
-        trusted.then(|| (chain.specific(), own))
+        trusted.then_some((key, own))
     }
 
     /// Whether a verified domain sends from an address that many share: then its mail is its own affair.
@@ -459,6 +462,18 @@ impl<'a> Case<'a> {
         let before = (f64::from(transaction.accepted), transaction.bytes_debited as f64);
         PerHour([connection, 1.0, recipient + before.0, bytes + before.1])
     }
+}
+
+/// The sender's mailbox, and what is known of it.
+fn mailbox(identities: &Identities, readings: &Readings) -> Option<(Key, Reading)> {
+    let mut chains = identities.chains.iter().zip(readings);
+    let (chain, reading) = chains.find(|(chain, _)| chain.kind == Kind::Mailbox)?;
+    Some((chain.specific(), reading[0]))
+}
+
+/// Whether what the sender's mailbox has sent itself makes it Low or Bad.
+pub(crate) fn is_convicted(identities: &Identities, readings: &Readings) -> bool {
+    mailbox(identities, readings).is_some_and(|(_, own)| Lane::of(word_alone(&own)) == Lane::Narrow)
 }
 
 /// A chain's general key, and what is known of it.

@@ -1,6 +1,7 @@
 //! What is held of a client, why, until when, and what would change it: for whoever shows it to people.
 
 use crate::allowance::{PerHour, Quota};
+use crate::decide::is_convicted;
 use crate::evidence::Reading;
 use crate::facts::Facts;
 use crate::feedback::Heard;
@@ -9,7 +10,7 @@ use crate::identity::{Identities, Key, Kind, networks_of};
 use crate::ledger::Readings;
 use crate::name::{DomainName, Mailbox};
 use crate::policy::Policy;
-use crate::quota::Lane;
+use crate::quota::{Lane, quota_word};
 use crate::standing::{Contribution, Standing, Word};
 use crate::state::State;
 use crate::time::Timestamp;
@@ -85,7 +86,9 @@ impl State {
             Word::New if policy.waits.is_suspicious(&standing) => Word::Low,
             word => word,
         };
-        let quota = policy.limits.quota(&self.ledger.read(&address, now), word, 1.0);
+        let reading = self.ledger.read(&address, now);
+        let by = quota_word(word, &reading, is_convicted(&identities, &readings));
+        let quota = policy.limits.quota(&reading, by, 1.0);
         let lane = Lane::of(word).key(address);
         Explanation {
             outstanding: self.meters.outstanding(&lane, &quota.rate, now),

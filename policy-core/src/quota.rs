@@ -118,7 +118,6 @@ impl Lane {
 impl Limits {
     /// The quota of a key with this history and standing; `factor` widens it for keys of many hosts.
     pub fn quota(&self, reading: &Reading, word: Word, factor: f64) -> Quota {
-        let word = if Lane::of(word) == Lane::Narrow && is_mixed(reading) { Word::New } else { word };
         let cold = self.cold.times(factor);
         let (burst, rate) = match word {
             Word::High | Word::Medium | Word::New => self.earned(cold, reading, word),
@@ -175,6 +174,12 @@ impl Limits {
 fn good_share(reading: &Reading) -> f64 {
     let evidence = reading.slow.evidence();
     if evidence > 0.0 { f64::from(reading.slow.good / evidence) } else { 1.0 }
+}
+
+/// The word that a sender's quota goes by: of mixed mail that of a stranger, but for a mailbox that is `convicted` by what
+/// itself has sent.
+pub(crate) fn quota_word(word: Word, reading: &Reading, convicted: bool) -> Word {
+    if Lane::of(word) == Lane::Narrow && !convicted && is_mixed(reading) { Word::New } else { word }
 }
 
 /// Whether much of what a sender sends is good, and no less of late than ever.
@@ -271,7 +276,9 @@ mod tests {
             let [good, bad] = if hour < 40 * 24 - 3 { ever } else { lately };
             record.add(Weight { good, bad, volume: good + bad, ..Weight::default() }, at(hour));
         }
-        Limits::default().quota(&record.read(at(40 * 24 - 1)), Word::Bad, 1.0).rate.0[1]
+        let reading = record.read(at(40 * 24 - 1));
+        assert_eq!(quota_word(Word::Bad, &reading, true), Word::Bad, "a mailbox that has sent spam itself");
+        Limits::default().quota(&reading, quota_word(Word::Bad, &reading, false), 1.0).rate.0[1]
     }
 
     #[test]

@@ -607,6 +607,26 @@ fn who_was_vouched_for_does_not_wait_behind_the_spam_of_its_forwarder() {
     assert_eq!(more.verdict.scope, Scope::Domain, "{more:?}");
 }
 
+/// A good server's stolen mailbox is not taken for a forwarder's newcomer.
+#[test]
+fn a_stolen_mailbox_has_no_part_in_what_its_host_has_earned() {
+    let server = without_waits();
+    let of = |user: &str| {
+        let mut facts = server.proper("203.0.113.1", "mail.corp.example");
+        facts.envelope.sender = Sender::new(&format!("{user}@corp.example"));
+        facts
+    };
+    let learn = |user: &str, outcome| {
+        let appraisal = server.state.appraise(&of(user), server.now.get());
+        policy_core::learn(&server.state, &appraisal, outcome, server.now.get());
+    };
+    (0..400).for_each(|n| learn(&format!("user{}", n % 20), Outcome::FilteredHam));
+    (0..40).for_each(|_| learn("stolen", Outcome::FilteredSpam));
+    assert_eq!(server.word(&of("stolen")), Word::Bad);
+    let spam = (0..20).filter(|_| server.deliver(&of("stolen"), None).is_ok()).count();
+    assert_eq!(spam, 2);
+}
+
 /// What others send in a provider's name does not close it to a customer whose own mail is known to be good.
 #[test]
 fn a_good_customer_of_a_bad_domain_does_not_queue_behind_the_others() {
@@ -678,7 +698,7 @@ fn a_sender_of_mixed_mail_waits_once_and_not_with_each_message() {
     let server = Server::new(Policy { mode: Mode::Enforce, ..Policy::default() });
     let of = |sender: &str| {
         let mut facts = server.stranger("203.0.113.9");
-        facts.envelope.sender = Sender::new(&format!("info@{sender}"));
+        facts.envelope.sender = Sender::new(sender);
         facts
     };
     let learn = |sender: &str, outcome| {
@@ -687,11 +707,11 @@ fn a_sender_of_mixed_mail_waits_once_and_not_with_each_message() {
     };
     for n in 0..400 {
         let outcome = if n % 5 < 2 { Outcome::FilteredHam } else { Outcome::FilteredSpam };
-        learn(&format!("sender{n}.example"), outcome);
+        learn(&format!("info@sender{n}.example"), outcome);
     }
-    let spam = |n: u32| of(&format!("junk{n}.example"));
-    (0..300).for_each(|n| learn(&format!("junk{}.example", n % 3), Outcome::FilteredSpam));
-    (0..200).for_each(|n| learn(&format!("good{n}.example"), Outcome::FilteredHam));
+    let spam = |n: u32| of(&format!("new{n}@junk.example"));
+    (0..300).for_each(|n| learn(&format!("old{n}@junk.example"), Outcome::FilteredSpam));
+    (0..200).for_each(|n| learn(&format!("info@good{n}.example"), Outcome::FilteredHam));
     let waits = |facts: Facts| server.ask(&facts).verdict.retry_after;
     let first = waits(spam(0)).expect("it looks like spam");
     server.pass(first);
