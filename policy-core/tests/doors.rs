@@ -709,7 +709,11 @@ fn a_sender_of_mixed_mail_waits_once_and_not_with_each_message() {
         let outcome = if n % 5 < 2 { Outcome::FilteredHam } else { Outcome::FilteredSpam };
         learn(&format!("info@sender{n}.example"), outcome);
     }
-    let spam = |n: u32| of(&format!("new{n}@junk.example"));
+    let spam = |n: u32| {
+        let mut facts = of(&format!("new{n}@junk.example"));
+        facts.envelope.recipient = Mailbox::new(&format!("user{n}@dest.example"));
+        facts
+    };
     (0..300).for_each(|n| learn(&format!("old{n}@junk.example"), Outcome::FilteredSpam));
     (0..200).for_each(|n| learn(&format!("info@good{n}.example"), Outcome::FilteredHam));
     let waits = |facts: Facts| server.ask(&facts).verdict.retry_after;
