@@ -4,7 +4,7 @@
 //! arrives at time t is stored as w * 2^((t - L) / H) against a landmark L, and a reading at time n divides
 //! by 2^((n - L) / H). Additions therefore commute: evidence may arrive late or out of order, and records
 //! of two hosts merge by plain addition once their landmarks agree. What is presumed is the exception: whether it
-//! counts depends on what the record holds by then, so two orders may differ, by some five messages' worth.
+//! counts depends on what the record holds by then, so two orders may differ, by what is presumed of some hours' mail.
 //!
 //! Known limits: a record last written under a clock that ran ahead counts new evidence for less until that
 //! time is reached or the record fades. Sums are 32-bit floats. They keep seven digits, so a weight of 0.1 is lost on a sum above

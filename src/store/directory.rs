@@ -136,7 +136,7 @@ impl Directory {
 
     /// The same, with the database staying where it is until another takes its place. It must be closed.
     pub(super) fn link_aside(&self, why: &str, now: Timestamp) -> io::Result<PathBuf> {
-        self.aside(why, now, link_files)
+        self.aside(why, now, |pages, aside| put_files(pages, aside, |from, to| std::fs::hard_link(from, to)))
     }
 
     fn aside(
@@ -172,16 +172,16 @@ impl Directory {
     }
 }
 
-/// Gives all files of a directory a second name in another.
-fn link_files(from: &Path, to: &Path) -> io::Result<()> {
+/// Puts each file of a directory at its place in a new one.
+pub(super) fn put_files(from: &Path, to: &Path, put: fn(&Path, &Path) -> io::Result<()>) -> io::Result<()> {
     DirBuilder::new().mode(0o700).create(to)?;
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;
         let to = to.join(entry.file_name());
         if entry.file_type()?.is_dir() {
-            link_files(&entry.path(), &to)?;
+            put_files(&entry.path(), &to, put)?;
         } else {
-            std::fs::hard_link(entry.path(), &to)?;
+            put(&entry.path(), &to)?;
         }
     }
     Ok(())

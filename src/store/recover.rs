@@ -7,9 +7,7 @@ use super::{StoreError, secret};
 use policy_core::State;
 use policy_core::kept::{Book, PageId};
 use policy_core::time::Timestamp;
-use std::fs::DirBuilder;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -152,30 +150,18 @@ fn from_memory(path: &Path, memory: usize, now: Timestamp) -> Result<(State, Kep
 /// Reads a database that nothing can be written beside, from a copy. Returns whether all of it was read.
 fn read_copy(pages: &Path, state: &State, now: Timestamp) -> bool {
     let copy = std::env::temp_dir().join(format!("tempfail-{}-state", std::process::id()));
-    let read = copy_files(pages, &copy).map_err(|error| error.to_string()).and_then(|()| {
-        let shelf = Shelf::open(&copy).map_err(|error| error.to_string())?;
-        let heading = read_heading(&shelf);
-        read(&shelf, state, heading, now)
-    });
+    let read = directory::put_files(pages, &copy, |from, to| std::fs::copy(from, to).map(drop))
+        .map_err(|error| error.to_string())
+        .and_then(|()| {
+            let shelf = Shelf::open(&copy).map_err(|error| error.to_string())?;
+            let heading = read_heading(&shelf);
+            read(&shelf, state, heading, now)
+        });
     if let Err(error) = &read {
         warn!(error, "what is in the directory was not read, or not all of it");
     }
     let _ = std::fs::remove_dir_all(copy);
     read.is_ok()
-}
-
-fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
-    DirBuilder::new().mode(0o700).create(to)?;
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        let to = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy_files(&entry.path(), &to)?;
-        } else {
-            std::fs::copy(entry.path(), &to)?;
-        }
-    }
-    Ok(())
 }
 
 /// The heading, if it can be read.
