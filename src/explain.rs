@@ -164,7 +164,7 @@ pub struct Remembered {
     pub good_lately: f32,
     /// The same of the last hours.
     pub bad_lately: f32,
-    /// Messages today (UTC).
+    /// Messages today (UTC); one to more than two recipients counts as one for every two.
     pub today: f32,
     /// Messages on the busiest day before, faded.
     pub busiest: f32,

@@ -46,7 +46,7 @@ pub struct Weight {
     /// Weight of good evidence that is presumed for want of news. It counts only on a record that knows little of
     /// the last hours: what comes in is not to vouch for more of its kind without end.
     pub presumed: f32,
-    /// Messages let in.
+    /// Messages let in; one to many recipients counts as several.
     pub volume: f32,
 }
 
@@ -95,7 +95,7 @@ impl Tally {
 
 /// What is remembered of one identity: 32 octets.
 ///
-/// Volume is kept by the day (UTC): today's messages, and the most of any day before, which fades with a
+/// Volume is kept by the day (UTC): today's messages (one to many recipients counts as several), and the most of any day before, which fades with a
 /// half-life of sixty days. Today does not count towards what a sender may send today, so a burst cannot widen its
 /// own allowance.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -72,6 +72,10 @@ const fn convicted(bad: f32) -> Weight {
     Weight { presumed: -ACCEPTED, bad, good: 0.0, volume: 0.0 }
 }
 
+/// Recipients that a stranger may have for each of its messages: one to more has the volume of several, so that a list
+/// earns what its next issue needs.
+const RECIPIENTS_OF_ONE: f32 = 2.0;
+
 /// Unknown recipients count as a ratio: a list of a thousand with three stale addresses is no crime.
 fn accepted(recipients: u32, unknown: u32) -> Weight {
     let all = recipients.saturating_add(unknown);
@@ -79,13 +83,18 @@ fn accepted(recipients: u32, unknown: u32) -> Weight {
         return Weight::default();
     }
     let share = (f64::from(unknown) / f64::from(all)) as f32;
-    let volume = if recipients > 0 { 1.0 } else { 0.0 };
-    Weight { presumed: ACCEPTED * (1.0 - share) * volume, bad: share, volume, good: 0.0 }
+    let (presumed, volume) = match recipients {
+        0 => (0.0, 0.0),
+        _ => (ACCEPTED * (1.0 - share), (recipients as f32 / RECIPIENTS_OF_ONE).max(1.0)),
+    };
+    Weight { presumed, bad: share, volume, good: 0.0 }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::allowance::PerHour;
+    use crate::quota::Limits;
 
     #[test]
     fn unknown_recipients_are_a_ratio() {
@@ -94,5 +103,14 @@ mod tests {
         assert!(few.bad < 0.01 && few.presumed > 0.24);
         assert_eq!((all.presumed, all.bad, all.volume), (0.0, 1.0, 0.0));
         assert_eq!(Outcome::Accepted { recipients: 0, unknown: 0 }.weight(), Weight::default());
+    }
+
+    #[test]
+    fn a_message_to_many_has_the_volume_of_several_and_vouches_once() {
+        let let_in = |recipients| Outcome::Accepted { recipients, unknown: 0 }.weight();
+        assert_eq!([1, 2, 50].map(|n| let_in(n).volume), [1.0, 1.0, 25.0]);
+        assert_eq!(let_in(50).presumed, let_in(1).presumed);
+        let PerHour([_, messages, recipients, _]) = Limits::default().cold;
+        assert_eq!(recipients / messages, f64::from(RECIPIENTS_OF_ONE));
     }
 }

@@ -1,8 +1,8 @@
 //! From standing and history to quotas: one rule for warm-up, spikes and recovery.
 //!
 //! A stranger has the cold quota. Good volume widens it: the quota follows the sender's busiest day before
-//! today, times a growth that the standing earns, so a published warm-up schedule (20 an hour at first, 1.4
-//! times more each day) always fits. Once today has far outrun every day before, the growth is halved unless
+//! today (in messages, of which one to many recipients counts as several), times a growth that the standing
+//! earns, so a published warm-up schedule (20 an hour at first, 1.4 times more each day) always fits. Once today has far outrun every day before, the growth is halved unless
 //! the standing is High. Low and Bad senders draw on a meter of their own, so what they do costs the good
 //! mail of the same host nothing. It is one for both words: with one each, who goes from Low to Bad, or back and
 //! forth, would begin afresh each time. And even Bad has a floor, so a sender can always prove itself.
@@ -193,6 +193,7 @@ pub(crate) fn is_mixed(Reading { fast, slow, .. }: &Reading) -> bool {
 mod tests {
     use super::*;
     use crate::evidence::{Record, Weight};
+    use crate::outcome::Outcome;
     use crate::time::Timestamp;
 
     /// A midnight, so that hours fall on days as they read.
@@ -245,6 +246,19 @@ mod tests {
             let quota = limits.quota(&tomorrow(day * 24, ramp), Word::Medium, 1.0);
             let (needs, has) = (ramp(day * 24), quota.rate.0[1]);
             assert!(has >= needs, "day {day}: {needs} an hour, quota {has}");
+        }
+    }
+
+    #[test]
+    fn a_list_may_send_to_as_many_as_on_its_busiest_day() {
+        let mut record = Record::new(Timestamp::from_secs(T0));
+        let issue = Outcome::Accepted { recipients: 50, unknown: 0 }.weight();
+        (0..400).for_each(|_| record.add(issue, Timestamp::from_secs(T0)));
+        let reading = record.read(Timestamp::from_secs(T0 + 7 * 86_400));
+        for (word, growth) in [(Word::Medium, 2.0), (Word::High, 4.0)] {
+            let at_once = Limits::default().quota(&reading, word, 1.0).burst.0[2];
+            let busiest = 400.0 * 50.0 * 0.92;
+            assert!(at_once > growth * busiest, "{word}: {at_once} recipients at once");
         }
     }
 
