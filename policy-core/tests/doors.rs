@@ -497,6 +497,31 @@ fn a_large_message_is_delivered_to_the_recipients_that_fit() {
 }
 
 #[test]
+fn a_lists_next_issue_goes_to_as_many_as_its_last_at_once() {
+    let server = Server::enforcing();
+    let issue = |messages: usize| {
+        let to_fifty = |_: &usize| {
+            let facts = server.proper("198.51.100.1", "lists.corp.example");
+            let to = |n| Mailbox::new(&format!("member{n}@dest.example"));
+            let envelope = |n| Envelope { recipient: to(n), ..facts.envelope.clone() };
+            let asked = (0..50).map(|n| server.ask(&Facts { envelope: envelope(n), ..facts.clone() }));
+            let all = asked.filter(|decision| decision.reply == Reply::Accept).count() == 50;
+            server.tell(&facts, received(facts.transaction.unwrap(), None));
+            server.tell(&facts, Event::SessionClosed);
+            all
+        };
+        (0..messages).filter(to_fifty).count()
+    };
+    // A stranger's issue takes some hours.
+    for _ in 0..15 {
+        server.pass(HOUR);
+        assert_eq!(issue(2), 2);
+    }
+    server.pass(7 * DAY);
+    assert_eq!(issue(30), 30);
+}
+
+#[test]
 fn a_domain_verified_at_the_end_pays_for_the_whole_message() {
     let server = Server::enforcing();
     let send = |n: u8| {

@@ -1,0 +1,169 @@
+//! Who pays for a question, how much, and from which quota.
+
+use super::Case;
+use crate::allowance::{Debit, MAX_KEYS, PerHour};
+use crate::evidence::Reading;
+use crate::facts::Stage;
+use crate::identity::{Chain, Identities, Key, Kind};
+use crate::ledger::{ChainReading, Readings};
+use crate::quota::{Lane, quota_word};
+use crate::session::Session;
+use crate::standing::{Standing, Word, word_alone};
+use crate::verdict::Scope;
+use arrayvec::ArrayVec;
+
+/// Places of [`PerHour`].
+pub(super) const MESSAGES: usize = 1;
+pub(super) const BYTES: usize = 3;
+
+/// Good weight that vouches for a mailbox: two messages that nobody has said anything against.
+const VOUCHED_FOR: f32 = 0.5;
+
+/// Whose quota a debit is.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Payer {
+    Address,
+    /// The address, for its mailboxes that were vouched for.
+    Vouched,
+    Prefix,
+    Network,
+    Mailbox,
+    Domain,
+}
+
+impl Payer {
+    /// What a refusal is about. A limit that a transaction runs into halfway is about the recipient: those
+    /// before it shall be delivered. A mailbox's or a domain's limit is not about the host that sends for many.
+    pub(super) fn scope(self, begins: bool) -> Scope {
+        match self {
+            Self::Mailbox | Self::Domain => Scope::Domain,
+            _ if !begins => Scope::Recipient,
+            Self::Address | Self::Vouched | Self::Prefix | Self::Network => Scope::Client,
+        }
+    }
+}
+
+impl Case<'_> {
+    /// The keys that pay, each with its quota: the address; its prefix, and the network around an IPv6 prefix,
+    /// of which one host may have thousands, while the client is a stranger or worse; the first verified domain. A
+    /// mailbox that is trusted pays for itself where its host's mail is Low or Bad, and together with the others of
+    /// its host as a stranger does.
+    pub(super) fn debits(
+        &self,
+        session: &Session,
+        standing: &Standing,
+        readings: &Readings,
+        cost: PerHour,
+    ) -> ArrayVec<(Payer, Debit), MAX_KEYS> {
+        let limits = &self.policy.limits;
+        let suspicious = self.policy.waits.is_suspicious(standing);
+        let (trusted, convicted) = (self.trusted_mailbox(readings), is_convicted(&self.identities, readings));
+        let debit = |payer, (key, reading): (Key, Reading), factor, cost| {
+            // A good standing of this client does not open what its network or domain has closed.
+            let word = match (payer, standing.word) {
+                // All mailboxes together that were vouched for have what a stranger has.
+                (Payer::Vouched, _) => Word::New,
+                // A stranger that has waited because it looks like spam has shown no more than that it can.
+                (Payer::Address, Word::New) if suspicious => Word::Low,
+                (Payer::Address, word) => word,
+                _ => standing.word_on(&reading),
+            };
+            // Bad neighbours, and who sends in the same name, must not use up what is left to such mail.
+            let is_apart = match payer {
+                Payer::Prefix | Payer::Network => standing.word == Word::New && !suspicious,
+                Payer::Domain => trusted.is_some(),
+                Payer::Address | Payer::Vouched | Payer::Mailbox => false,
+            };
+            let (lane, word) = match Lane::of(word) {
+                Lane::Narrow if is_apart => (Lane::Apart, Word::Low),
+                lane => (lane, word),
+            };
+            let word = quota_word(word, &reading, convicted);
+            (payer, Debit { key: lane.key(key), quota: limits.quota(&reading, word, factor), cost })
+        };
+        let mut chains = self.identities.chains.iter().zip(readings);
+        let mut debits = ArrayVec::new();
+        let pool = self.is_from_pool();
+        // The network's chain is always there, and the first.
+        if let Some((network, reading)) = chains.next() {
+            let is_narrow = Lane::of(standing.word) == Lane::Narrow;
+            let vouched_for = trusted.filter(|_| is_narrow && !pool);
+            let payer = if vouched_for.is_some() { Payer::Vouched } else { Payer::Address };
+            // Its sessions alone are the host's own.
+            let of_host = if pool { PerHour::default() } else { cost };
+            debits.push(debit(payer, (network.specific(), reading[0]), 1.0, of_host));
+            let is_alone = pool || vouched_for.is_some();
+            debits.extend(vouched_for.map(|mailbox| debit(Payer::Mailbox, mailbox, 1.0, cost)));
+            if !is_alone && !matches!(standing.word, Word::High | Word::Medium) {
+                debits.push(debit(Payer::Prefix, widest(network, reading), limits.prefix_factor, cost));
+                let around = network.levels().get(2).zip(reading.get(2)).filter(|_| self.is_ipv6());
+                let factor = limits.prefix_factor * limits.prefix_factor;
+                debits.extend(
+                    around.map(|(&key, &reading)| debit(Payer::Network, (key, reading), factor, cost)),
+                );
+            }
+        }
+        let verified = chains.find(|(chain, _)| chain.kind == Kind::Verified);
+        debits.extend(verified.map(|(chain, reading)| {
+            let cost = self.domain_cost(session, cost);
+            debit(Payer::Domain, widest(chain, reading), limits.domain_factor, cost)
+        }));
+        debits
+    }
+
+    /// The sender's mailbox, if something good is known of it since another day and it is not Bad by itself.
+    ///
+    /// One wrong label of a forwarder's correspondent would otherwise leave it to wait behind all the spam that comes
+    /// from there, and never to be heard of again.
+    fn trusted_mailbox(&self, readings: &Readings) -> Option<(Key, Reading)> {
+        let (key, own) = mailbox(&self.identities, readings)?;
+        let trusted = own.age_days >= 1 && own.slow.good >= VOUCHED_FOR && word_alone(&own) != Word::Bad;
+        trusted.then_some((key, own))
+    }
+
+    fn is_ipv6(&self) -> bool {
+        self.facts.client.address.to_canonical().is_ipv6()
+    }
+
+    /// What has not been debited yet of this session, transaction and recipient.
+    pub(super) fn cost(&self, session: &Session) -> PerHour {
+        let facts = self.facts;
+        let in_transaction = facts.stage >= Stage::Mail;
+        let one = |is: bool| f64::from(u8::from(is));
+        let size = facts.message.size.filter(|_| in_transaction).unwrap_or(0);
+        PerHour([
+            one(!session.connection_debited),
+            one(in_transaction && !session.transaction.message_debited),
+            one(facts.stage == Stage::Rcpt),
+            size.saturating_sub(session.transaction.bytes_debited) as f64,
+        ])
+    }
+
+    /// A domain that is verified only by the message itself owes all of it at once.
+    fn domain_cost(&self, session: &Session, cost: PerHour) -> PerHour {
+        let transaction = &session.transaction;
+        if transaction.domain_debited || !transaction.message_debited {
+            return cost;
+        }
+        let PerHour([connection, _, recipient, bytes]) = cost;
+        let before = (f64::from(transaction.accepted), transaction.bytes_debited as f64);
+        PerHour([connection, 1.0, recipient + before.0, bytes + before.1])
+    }
+}
+
+/// The sender's mailbox, and what is known of it.
+fn mailbox(identities: &Identities, readings: &Readings) -> Option<(Key, Reading)> {
+    let mut chains = identities.chains.iter().zip(readings);
+    let (chain, reading) = chains.find(|(chain, _)| chain.kind == Kind::Mailbox)?;
+    Some((chain.specific(), reading[0]))
+}
+
+/// Whether what the sender's mailbox has sent itself makes it Low or Bad.
+pub(crate) fn is_convicted(identities: &Identities, readings: &Readings) -> bool {
+    mailbox(identities, readings).is_some_and(|(_, own)| Lane::of(word_alone(&own)) == Lane::Narrow)
+}
+
+/// A chain's general key, and what is known of it.
+fn widest(chain: &Chain, reading: &ChainReading) -> (Key, Reading) {
+    (chain.general(), reading[chain.general_level()])
+}
