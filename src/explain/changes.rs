@@ -1,0 +1,69 @@
+//! What would change how somebody stands, or let its mail in: in words, with the command for it.
+
+use super::Limit;
+use crate::log::moment;
+use policy_core::identity::networks_of;
+use policy_core::overrides::Override;
+use policy_core::policy::Mode;
+use policy_core::standing::Word;
+use policy_core::{Explanation, Prospect};
+use std::net::IpAddr;
+
+/// What would change how a client stands, or let its mail in.
+pub(super) fn of_client(
+    about: &str,
+    address: IpAddr,
+    explanation: &Explanation,
+    limits: &[Limit],
+    speaking: Option<&Override>,
+    mode: Mode,
+) -> Vec<String> {
+    let mut changes: Vec<String> = explanation.prospects.iter().map(prospect).collect();
+    for limit in limits.iter().filter(|limit| limit.left < 1.0) {
+        changes.push(match &limit.back {
+            Some(back) => format!("the limit of {} is used up: there is one again at {back}", limit.unit),
+            None => format!("as many {} as may be: one that ends makes room", limit.unit),
+        });
+    }
+    changes.extend(explanation.pending.first().map(|&at| match at.since(explanation.now) {
+        left if left.is_zero() => "a retry of what was deferred passes now".to_owned(),
+        _ => format!("a retry of what was deferred passes from {} on", moment(at)),
+    }));
+    match speaking {
+        Some(said) => changes.push(ends(said)),
+        None => {
+            let key = if about.parse::<IpAddr>().is_ok() { about.to_owned() } else { networks_key(address) };
+            changes.push(format!("\"tempfail allow {key}\" lets it in now, whatever its standing"));
+        }
+    }
+    if mode == Mode::Observe {
+        changes.push("the mode is observe: nothing of this is answered, only logged".to_owned());
+    }
+    changes
+}
+
+fn networks_key(address: IpAddr) -> String {
+    let [host, _] = networks_of(address);
+    if address.is_ipv4() { address.to_string() } else { host.to_string() }
+}
+
+fn prospect(prospect: &Prospect) -> String {
+    let Prospect { messages, good, word } = *prospect;
+    let what = if messages == 1 { "message" } else { "messages" };
+    let makes = if messages == 1 { "makes" } else { "make" };
+    let word = if word == Word::New { "New again" } else { word.as_str() };
+    match good {
+        true => format!(
+            "{messages} {what} that a person or filter calls good (or {} let in without complaint) {makes} it {word}",
+            4 * messages
+        ),
+        false => format!("{messages} {what} that a filter calls spam {makes} it {word}"),
+    }
+}
+
+/// What ends an override.
+pub(super) fn ends(said: &Override) -> String {
+    let by_itself =
+        said.until.map_or_else(String::new, |until| format!(", at {} it ends by itself", moment(until)));
+    format!("\"tempfail overrides --remove {}\" ends the {}{by_itself}", said.subject, said.effect.word())
+}
