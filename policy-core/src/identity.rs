@@ -262,6 +262,20 @@ mod tests {
     }
 
     #[test]
+    fn a_correspondent_is_the_same_mailbox_whatever_its_forwarder_stamps_on_it() {
+        let mailbox = |sender| {
+            let mut facts = facts("192.0.2.1");
+            facts.envelope.sender = Sender::new(sender);
+            let identities = Identities::of(&facts, &ring());
+            identities.chains.iter().find(|chain| chain.kind == Kind::Mailbox).map(Chain::specific)
+        };
+        let today = mailbox("SRS0=q1T3=2W=src.example=alice@forwarder.example");
+        assert_eq!(today, mailbox("SRS0=Zz9d=2X=src.example=alice@forwarder.example"));
+        assert_ne!(today, mailbox("SRS0=q1T3=2W=src.example=bob@forwarder.example"));
+        assert_ne!(mailbox("alice@src.example"), mailbox("bob@src.example"));
+    }
+
+    #[test]
     fn a_generic_reverse_name_is_no_group() {
         let mut facts = facts("192.0.2.1");
         facts.client.name = DomainName::new("host-192-0-2-1.isp.example");

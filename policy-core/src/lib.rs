@@ -26,6 +26,7 @@ pub mod kept;
 pub mod known;
 pub mod ladder;
 mod ledger;
+mod local_part;
 mod marks;
 pub mod message;
 mod model;

@@ -3,6 +3,7 @@
 //! A key never needs the name behind it again: addresses stand in it plainly, names as a keyed hash, so
 //! that a stranger cannot aim collisions and a state file does not list whom one writes with.
 
+use crate::local_part::lasting;
 use crate::name::Mailbox;
 use arrayvec::ArrayVec;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -206,9 +207,9 @@ impl Keyring {
         self.hash(Kind::SenderInPrefix, &[domain.as_bytes(), &high.to_le_bytes(), &low.to_le_bytes()])
     }
 
-    /// The key of a sender's mailbox: at a prefix, given by its key's octets, or `verified`.
+    /// The key of a sender's mailbox, by what lasts of it: at a prefix, given by its key's octets, or `verified`.
     pub(crate) fn mailbox(&self, local_part: &str, domain: &str, place: &[u8]) -> Key {
-        self.hash(Kind::Mailbox, &[local_part.as_bytes(), domain.as_bytes(), place])
+        self.hash(Kind::Mailbox, &[lasting(local_part).as_bytes(), domain.as_bytes(), place])
     }
 
     /// A key that is not an identity, made of arbitrary parts.
