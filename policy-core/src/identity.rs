@@ -8,16 +8,16 @@ mod key;
 
 pub use key::{Key, Keyring, Kind, RecipientHash, networks_of};
 
-use crate::facts::Facts;
+use crate::facts::{Facts, VerifiedBy};
 use crate::name::Sender;
 use crate::names::{MAX_VERIFIED, Name, Names};
 use crate::presentation::{ReverseName, TraitSet};
 use crate::shape::pattern;
 use arrayvec::ArrayVec;
 
-/// Chains of one message: network, reverse name, its pattern, HELO, claim, signature, sender, and the
+/// Chains of one message: network, reverse name, its pattern, HELO, claim, signature, sender twice, and the
 /// verified ones.
-pub(crate) const MAX_CHAINS: usize = 7 + MAX_VERIFIED;
+pub(crate) const MAX_CHAINS: usize = 8 + MAX_VERIFIED;
 /// Keys of one chain: an IPv4 address, its /24, /16 and /8.
 pub(crate) const MAX_LEVELS: usize = 4;
 
@@ -112,6 +112,10 @@ impl Identities {
         }
         chains.extend(signed(facts, &names, keyring));
         chains.extend(mailbox(facts, sender, verified_sender, keyring));
+        // Its next message is asked about before the signature is seen, and is to be known by then.
+        if verified_sender && !is_known_early(facts, sender) {
+            chains.extend(mailbox(facts, sender, false, keyring));
+        }
         let group = group(&chains, traits.reverse_name());
         Self { chains, traits, group, sender: keyring.digest(&[b"sender", sender.as_bytes()]) }
     }
@@ -227,6 +231,12 @@ fn mailbox(facts: &Facts, domain: &str, verified: bool, keyring: &Keyring) -> Op
     Some(Chain { borrowed, ..Chain::new(Kind::Mailbox, [own, in_prefix].into_iter().chain(claim)) })
 }
 
+/// Whether the sender's domain is verified before the message itself is seen, by SPF (RFC 7208).
+fn is_known_early(facts: &Facts, domain: &str) -> bool {
+    let mut by_spf = facts.message.verified.iter().filter(|verified| verified.by == VerifiedBy::Spf);
+    by_spf.any(|verified| Name::new(&verified.domain, &[]).widest() == domain)
+}
+
 /// What a retry from a sister host is known by. A generic reverse name belongs to an access network or a
 /// hosting company, whose customers are strangers to each other.
 fn group(chains: &[Chain], reverse_name: ReverseName) -> Option<Key> {
@@ -238,7 +248,7 @@ fn group(chains: &[Chain], reverse_name: ReverseName) -> Option<Key> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::{VerifiedBy, VerifiedDomain};
+    use crate::facts::VerifiedDomain;
     use crate::fixtures::facts;
     use crate::name::DomainName;
 
@@ -273,6 +283,21 @@ mod tests {
         assert_eq!(today, mailbox("SRS0=Zz9d=2X=src.example=alice@forwarder.example"));
         assert_ne!(today, mailbox("SRS0=q1T3=2W=src.example=bob@forwarder.example"));
         assert_ne!(mailbox("alice@src.example"), mailbox("bob@src.example"));
+    }
+
+    #[test]
+    fn who_is_verified_by_its_signature_alone_is_known_before_it_is_seen() {
+        let mailboxes = |by: Option<VerifiedBy>| {
+            let mut facts = facts("192.0.2.1");
+            facts.envelope.sender = Sender::new("a@src.example");
+            let domain = DomainName::new("src.example").unwrap();
+            facts.message.verified.extend(by.map(|by| VerifiedDomain { domain, by }));
+            let chains = Identities::of(&facts, &ring()).chains;
+            chains.iter().filter(|c| c.kind == Kind::Mailbox).map(Chain::specific).collect::<Vec<_>>()
+        };
+        let [claimed, by_spf, by_dkim] = [None, Some(VerifiedBy::Spf), Some(VerifiedBy::Dkim)].map(mailboxes);
+        assert_eq!((claimed.len(), by_spf.len()), (1, 1));
+        assert_eq!(by_dkim, [by_spf[0], claimed[0]]);
     }
 
     #[test]

@@ -280,7 +280,8 @@ fn records<'a>(
     let evidence = |levels: &&ChainReading| levels.first().map_or(0.0, |own| own.slow.evidence());
     let verified = of(Kind::Verified).max_by(|a, b| evidence(a).total_cmp(&evidence(b)));
     let host = verified.or_else(|| of(Kind::Address).next()).and_then(|levels| levels.first());
-    let sender = of(Kind::Mailbox).flat_map(|levels| {
+    // The first of two tells of all that the other does.
+    let sender = of(Kind::Mailbox).take(1).flat_map(|levels| {
         // The widest level of a mailbox is a claim, or the verified domain that has been heard already.
         let own = &levels[..levels.len() - 1];
         own[..if without.has(Part::Wider) { own.len().min(1) } else { own.len() }].iter().rev()
