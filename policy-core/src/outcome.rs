@@ -14,6 +14,13 @@ pub enum Outcome {
         /// Recipients that it refused as unknown (5.1.x).
         unknown: u32,
     },
+    /// Recipients of a message were unknown, whether it was let in to others or not. That is about its envelope.
+    UnknownRecipients {
+        /// Recipients that the mail server accepted.
+        recipients: u32,
+        /// Recipients that it refused as unknown (5.1.x).
+        unknown: u32,
+    },
     /// A content filter called a message of this sender good.
     FilteredHam,
     /// A content filter called it spam.
@@ -39,7 +46,11 @@ impl Outcome {
         match self {
             Self::FilteredHam | Self::ReportedHam => Some(false),
             Self::FilteredSpam | Self::ReportedSpam | Self::Spamtrap => Some(true),
-            Self::Accepted { .. } | Self::RetriedAsAsked | Self::RetryStorm | Self::NeverReturned => None,
+            Self::Accepted { .. }
+            | Self::UnknownRecipients { .. }
+            | Self::RetriedAsAsked
+            | Self::RetryStorm
+            | Self::NeverReturned => None,
         }
     }
 
@@ -52,7 +63,13 @@ impl Outcome {
         let good = |good| Weight { good, ..Weight::default() };
         let bad = |bad| Weight { bad, ..Weight::default() };
         match self {
-            Self::Accepted { recipients, unknown } => accepted(recipients, unknown),
+            Self::Accepted { recipients: 0, .. } => Weight::default(),
+            Self::Accepted { recipients, unknown } => Weight {
+                presumed: ACCEPTED * (1.0 - share_unknown(recipients, unknown)),
+                volume: (recipients as f32 / RECIPIENTS_OF_ONE).max(1.0),
+                ..Weight::default()
+            },
+            Self::UnknownRecipients { recipients, unknown } => bad(share_unknown(recipients, unknown)),
             Self::FilteredHam | Self::ReportedHam => good(1.0),
             Self::FilteredSpam => convicted(Source::Filter.default_weight()),
             Self::ReportedSpam => convicted(Source::Person.default_weight()),
@@ -77,17 +94,9 @@ const fn convicted(bad: f32) -> Weight {
 const RECIPIENTS_OF_ONE: f32 = 2.0;
 
 /// Unknown recipients count as a ratio: a list of a thousand with three stale addresses is no crime.
-fn accepted(recipients: u32, unknown: u32) -> Weight {
-    let all = recipients.saturating_add(unknown);
-    if all == 0 {
-        return Weight::default();
-    }
-    let share = (f64::from(unknown) / f64::from(all)) as f32;
-    let (presumed, volume) = match recipients {
-        0 => (0.0, 0.0),
-        _ => (ACCEPTED * (1.0 - share), (recipients as f32 / RECIPIENTS_OF_ONE).max(1.0)),
-    };
-    Weight { presumed, bad: share, volume, good: 0.0 }
+fn share_unknown(recipients: u32, unknown: u32) -> f32 {
+    let all = recipients.saturating_add(unknown).max(1);
+    (f64::from(unknown) / f64::from(all)) as f32
 }
 
 #[cfg(test)]
@@ -98,11 +107,11 @@ mod tests {
 
     #[test]
     fn unknown_recipients_are_a_ratio() {
-        let few = Outcome::Accepted { recipients: 997, unknown: 3 }.weight();
-        let all = Outcome::Accepted { recipients: 0, unknown: 3 }.weight();
-        assert!(few.bad < 0.01 && few.presumed > 0.24);
-        assert_eq!((all.presumed, all.bad, all.volume), (0.0, 1.0, 0.0));
-        assert_eq!(Outcome::Accepted { recipients: 0, unknown: 0 }.weight(), Weight::default());
+        let bad = |recipients, unknown| Outcome::UnknownRecipients { recipients, unknown }.weight().bad;
+        assert_eq!([bad(997, 3), bad(0, 3), bad(0, 0)], [0.003, 1.0, 0.0]);
+        let let_in = |recipients, unknown| Outcome::Accepted { recipients, unknown }.weight();
+        assert!(let_in(997, 3).presumed > 0.24 && let_in(1, 9).presumed < 0.03);
+        assert_eq!(let_in(0, 3), Weight::default());
     }
 
     #[test]

@@ -23,6 +23,7 @@ use crate::standing::{Standing, Word};
 use crate::table::{Table, Worth};
 use crate::time::Timestamp;
 use crate::verdict::{Action, Reason, Verdict};
+use arrayvec::ArrayVec;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -48,7 +49,9 @@ pub(crate) struct Transaction {
     /// The latest verdict that let a recipient in.
     pub(crate) accepting: Option<Arc<Verdict>>,
     /// Whom it is booked on.
-    pub(crate) identities: Option<Arc<Identities>>,
+    identities: Option<Arc<Identities>>,
+    /// The same before the message itself was seen.
+    of_envelope: Option<Arc<Identities>>,
     /// What the first decision rested on.
     decided: Option<Decided>,
     /// The message's name, once anything is decided of it.
@@ -100,10 +103,10 @@ impl Worth for Session {
     }
 }
 
-/// What a transaction amounts to.
+/// Something that a transaction amounts to.
 #[derive(Debug)]
 pub(crate) struct Account {
-    /// Whom it is booked on: the latest that is known, with all that was verified.
+    /// Whom it is booked on.
     pub(crate) identities: Arc<Identities>,
     /// What the first decision rested on; `None` when nothing is to be learned of that.
     pub(crate) decided: Option<Decided>,
@@ -141,8 +144,8 @@ pub(crate) struct Saying {
     pub(crate) forgeable: bool,
 }
 
-/// What a finished transaction amounts to, if anything.
-pub(crate) type Settled = Option<Account>;
+/// What a finished transaction amounts to: a message that was let in, unknown recipients, both or nothing.
+pub(crate) type Settled = ArrayVec<Account, 2>;
 
 const fn slot(front_end: FrontEnd) -> usize {
     match front_end {
@@ -190,17 +193,33 @@ impl Transaction {
 
     /// What it amounts to, once. Without a message nothing was let in, but refused recipients still count.
     fn settle(&mut self, received: bool, recipients: Option<u32>) -> Settled {
+        let mut settled = Settled::new();
         if std::mem::replace(&mut self.settled, true) {
-            return None;
+            return settled;
         }
         let let_in = recipients.unwrap_or(self.accepted.saturating_sub(self.refused));
         let recipients = if received && !self.is_for_exempt_recipients() { let_in } else { 0 };
-        let identities = self.identities.clone()?;
         // Bounces of what others sent in our users' names, and callouts about such, come from innocent servers.
-        let unknown = if identities.traits.is_from_nobody() { 0 } else { self.unknown };
-        let outcome = Outcome::Accepted { recipients, unknown };
-        let decided = self.decided.clone();
-        (recipients > 0 || unknown > 0).then_some(Account { identities, decided, outcome })
+        let innocent = |identities: &Arc<Identities>| identities.traits.is_from_nobody();
+        let unknown = if self.identities.as_ref().is_some_and(innocent) { 0 } else { self.unknown };
+        if let Some(identities) = self.identities.clone().filter(|_| recipients > 0) {
+            let outcome = Outcome::Accepted { recipients, unknown };
+            settled.push(Account { identities, decided: self.decided.clone(), outcome });
+        }
+        // A signature says nothing of the envelope: anybody can send a signed message again, to whomever he likes.
+        if let Some(identities) = self.of_envelope.clone().filter(|_| unknown > 0) {
+            let outcome = Outcome::UnknownRecipients { recipients, unknown };
+            settled.push(Account { identities, decided: None, outcome });
+        }
+        settled
+    }
+
+    /// Notes whom it is from, as far as is known at a stage.
+    pub(crate) fn is_from(&mut self, identities: &Arc<Identities>, stage: Stage) {
+        self.identities = Some(Arc::clone(identities));
+        if stage < Stage::EndOfMessage {
+            self.of_envelope = Some(Arc::clone(identities));
+        }
     }
 
     /// Whether the message may be taken to have arrived, when its end was never seen. A milter always sees
@@ -238,9 +257,9 @@ impl Session {
     fn enter(&mut self, facts: &Facts, sees_data: bool, now: Timestamp) -> Settled {
         self.last_seen = now;
         self.front_ends[slot(facts.front_end)] = true;
-        let token = facts.transaction?;
+        let Some(token) = facts.transaction else { return Settled::new() };
         let settled = if self.transaction.is(facts.front_end, token) {
-            None
+            Settled::new()
         } else {
             let received = self.transaction.presumed_received(sees_data);
             std::mem::take(&mut self.transaction).settle(received, None)
@@ -290,7 +309,7 @@ impl Session {
         self.hung_up |= enforced && closes;
         let transaction = &mut self.transaction;
         if let Some(identities) = &verdict.identities {
-            transaction.identities = Some(Arc::clone(identities));
+            transaction.is_from(identities, facts.stage);
             let decided = verdict.standing.as_ref().map(|standing| Decided::of(identities, standing));
             transaction.decided = transaction.decided.take().or(decided);
         }

@@ -191,9 +191,7 @@ impl State {
 
     /// Books what a transaction amounts to.
     pub(crate) fn settle(&self, settled: Settled, at: Timestamp) {
-        if let Some(account) = settled {
-            self.book(account, at);
-        }
+        settled.into_iter().for_each(|account| self.book(account, at));
     }
 
     /// Takes in what a filter has said of a message.

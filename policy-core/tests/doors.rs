@@ -8,6 +8,7 @@ use policy_core::facts::{Client, Envelope, Facts, FrontEnd, Message, SessionId, 
 use policy_core::facts::{VerifiedBy, VerifiedDomain};
 use policy_core::findings::Findings;
 use policy_core::forget::Traces;
+use policy_core::identity::Kind;
 use policy_core::ladder::Ladder;
 use policy_core::name::{DomainName, Mailbox, Sender};
 use policy_core::outcome::Outcome;
@@ -760,6 +761,34 @@ fn a_harvester_that_finds_nobody_is_remembered() {
     server.tell(&facts, Event::TransactionAborted { transaction });
     let explained = server.state.explain(&server.policy, &facts, server.now.get());
     assert_eq!(explained.identities[0].reading.slow.bad, 1.0);
+}
+
+/// Whoever has a signed message can send it again, to whomever he likes.
+#[test]
+fn unknown_recipients_are_not_held_against_who_signed_the_message() {
+    let server = Server::new(wary());
+    let domain = |name| DomainName::new(name).unwrap();
+    let of = |name, by| vec![VerifiedDomain { domain: domain(name), by }];
+    for n in 0..20 {
+        let mut facts = server.proper(&format!("203.0.113.{n}"), "replay.example");
+        facts.message.verified = of("replay.example", VerifiedBy::Spf);
+        let unknown =
+            |transaction| Event::RecipientRefused { transaction, refusal: Refusal::UnknownRecipient };
+        assert_eq!(server.ask(&facts).reply, Reply::Accept);
+        (0..9).for_each(|_| server.tell(&facts, unknown(facts.transaction.unwrap())));
+        let signed = of("news.example", VerifiedBy::Dkim).into_iter().chain(facts.message.verified.clone());
+        let whole = Message { verified: signed.collect(), ..facts.message.clone() };
+        server.ask(&Facts { stage: Stage::EndOfMessage, message: whole, ..facts.clone() });
+        server.tell(&facts, received(facts.transaction.unwrap(), None));
+        server.tell(&facts, Event::SessionClosed);
+    }
+    let bad = |name| {
+        let held = server.state.records_of(&domain(name), None, server.now.get());
+        let verified = held.iter().find(|held| held.kind == Kind::Verified).unwrap();
+        verified.reading.slow.bad
+    };
+    assert_eq!(bad("news.example"), 0.0);
+    assert!(bad("replay.example") > 10.0, "{}", bad("replay.example"));
 }
 
 #[test]
