@@ -1,13 +1,6 @@
-# A message was taken out of Junk: it is good, unless it went to Trash. Runs in Dovecot's IMAPSieve; see
-# docs/feedback.md.
+# A message was taken out of Junk: it is good. Runs in Dovecot's IMAPSieve; see docs/feedback.md.
 require ["vnd.dovecot.pipe", "copy", "imapsieve", "environment", "variables"];
 
-if environment :matches "imap.mailbox" "*" {
-    set "mailbox" "${1}";
-}
-if string "${mailbox}" "Trash" {
-    stop;
-}
 if environment :matches "imap.user" "*" {
     set "user" "${1}";
 }

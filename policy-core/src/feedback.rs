@@ -177,7 +177,7 @@ impl Subject {
     }
 
     /// Who has sent it, in one key: its organisation, or its address.
-    pub(crate) fn sender(&self) -> Key {
+    pub fn sender(&self) -> Key {
         self.identities.group.unwrap_or(self.identities.address())
     }
 }

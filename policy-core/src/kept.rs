@@ -121,7 +121,7 @@ impl Entry {
 impl Serialize for Key {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
-            return serializer.collect_str(&format_args!("{:032x}", u128::from_be_bytes(self.to_bytes())));
+            return serializer.collect_str(self);
         }
         self.to_bytes().serialize(serializer)
     }

@@ -137,7 +137,7 @@ impl Client {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let Asked { method, uri, trusted, within: time } = asked;
-        let (stream, address) = self.connect().await?;
+        let (stream, address) = self.connect(trusted).await?;
         let token = self.token.as_deref().filter(|_| needs_token(address, trusted)).map(Token::read);
         let mut request = Request::builder().method(method).uri(uri).header(header::HOST, "localhost");
         if let Some(Ok(token)) = &token {
@@ -154,10 +154,15 @@ impl Client {
         }
     }
 
-    async fn connect(&self) -> Result<(Box<dyn Stream>, &Address), ClientError> {
+    /// Connects to the first address that is there. Where there is a unix socket, what only who may change things may
+    /// ask goes there alone: while the daemon is down, anybody on this host can listen on its port, and would be given
+    /// the token.
+    async fn connect(&self, trusted: bool) -> Result<(Box<dyn Stream>, &Address), ClientError> {
         let mut failures = Vec::new();
         let mut forbidden = false;
-        for address in &self.addresses {
+        let has_socket = self.addresses.iter().any(|address| address.tcp().is_none());
+        let alone = trusted && has_socket;
+        for address in self.addresses.iter().filter(|address| !alone || address.tcp().is_none()) {
             match timeout(CONNECT_WITHIN, connect(address)).await.unwrap_or(Err(ErrorKind::TimedOut.into())) {
                 Ok(stream) => return Ok((stream, address)),
                 Err(error) => {
@@ -237,4 +242,28 @@ async fn within<A>(
 ) -> Result<A, ClientError> {
     let late = |_| ClientError::Broken("it took too long".to_owned());
     timeout(time, what).await.map_err(late)?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    #[tokio::test]
+    async fn who_listens_in_the_daemons_place_is_given_no_token() {
+        let dir = tempfile::tempdir().unwrap();
+        let token = dir.path().join("admin.token");
+        std::fs::write(&token, "0123456789abcdef").unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap();
+        port.set_nonblocking(true).unwrap();
+        let addresses =
+            vec![Address::Tcp(port.local_addr().unwrap()), Address::Unix(dir.path().join("admin.sock"))];
+        let client = Client::new(addresses, Some(token));
+        let why = client.post::<()>("/v1/forget", ()).await.unwrap_err();
+        assert!(
+            matches!(&why, ClientError::Unreachable(failures) if failures.contains("admin.sock")),
+            "{why}"
+        );
+        assert_eq!(port.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "nobody has come");
+    }
 }

@@ -2,7 +2,8 @@
 //!
 //! Anybody who can connect may read: loopback is this host's users, the socket has a mode. A change needs the token, or
 //! a unix socket with root or the daemon's own user at its other end; for feedback alone, also one
-//! of the users that `[feedback] users` names. From another host everything needs the token.
+//! of the users that `[feedback] users` names. From another host everything needs the token, and so does what comes
+//! through a proxy on this one.
 //!
 //! A web page cannot get in through the operator's browser. `Host` has to be a name of loopback, an address, or
 //! configured, so that a name that is pointed at loopback is of no use; a change needs a header that a browser sends
@@ -17,6 +18,7 @@ use axum::http::uri::Authority;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
+use policy_core::feedback::Source;
 use policy_core::name::DomainName;
 use std::fmt;
 use std::net::IpAddr;
@@ -40,11 +42,27 @@ pub(super) struct Guard {
 ///
 /// A route that takes it can only be asked by who may change things.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Author(String);
+pub(crate) struct Author {
+    name: String,
+    /// One of the users that `[feedback] users` names.
+    reports_alone: bool,
+}
+
+impl Author {
+    fn of_everything(name: String) -> Self {
+        Self { name, reports_alone: false }
+    }
+
+    /// Whether it may say this. Who runs programs for people's mail, and is no more trusted than they are, is no
+    /// spamtrap.
+    pub(crate) fn may_be(&self, source: Source) -> bool {
+        !self.reports_alone || matches!(source, Source::Person | Source::Complaint)
+    }
+}
 
 impl fmt::Display for Author {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.name)
     }
 }
 
@@ -73,17 +91,17 @@ impl Guard {
                 .filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer "));
             let right = self.token.as_ref().zip(shown).is_some_and(|(token, (_, shown))| token.is(shown));
             return if right {
-                Ok(Author(format!("token:{}", peer.host())))
+                Ok(Author::of_everything(format!("token:{}", peer.host())))
             } else {
                 Err(unauthorized("wrong token"))
             };
         }
         match peer {
             Peer::Unix { uid: Some(uid), .. } if *uid == 0 || *uid == self.user => {
-                Ok(Author(peer.to_string()))
+                Ok(Author::of_everything(peer.to_string()))
             }
             Peer::Unix { uid: Some(uid), .. } if path == FEEDBACK && self.feedback_users.contains(uid) => {
-                Ok(Author(peer.to_string()))
+                Ok(Author { name: peer.to_string(), reports_alone: true })
             }
             _ if self.token.is_none() => Err(Failure::new(
                 StatusCode::FORBIDDEN,
@@ -100,6 +118,16 @@ impl Guard {
         name.eq_ignore_ascii_case("localhost")
             || literal.parse::<IpAddr>().is_ok()
             || DomainName::new(name).is_some_and(|name| self.hosts.contains(&name))
+    }
+
+    /// Whether somebody else may have asked a proxy on this host: by what proxies add, or by the name that such are
+    /// reached by.
+    fn is_passed_on(&self, headers: &HeaderMap) -> bool {
+        const PROXIES: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let host = host.parse::<Authority>().ok().and_then(|authority| DomainName::new(authority.host()));
+        PROXIES.iter().any(|name| headers.contains_key(*name))
+            || host.is_some_and(|host| self.hosts.contains(&host))
     }
 
     /// Both where the request line has a host and in the header, which one client may write differently.
@@ -130,8 +158,8 @@ pub(super) async fn pass(
 ) -> Result<Response, Failure> {
     guard.check_host(&request)?;
     let author = guard.author(&peer, request.uri().path(), request.headers());
-    if !request.method().is_safe() || !peer.is_here() || request.headers().contains_key(header::AUTHORIZATION)
-    {
+    let is_here = peer.is_here() && !guard.is_passed_on(request.headers());
+    if !request.method().is_safe() || !is_here || request.headers().contains_key(header::AUTHORIZATION) {
         author.clone()?;
     }
     request.extensions_mut().insert(author);
@@ -175,11 +203,36 @@ mod tests {
     }
 
     #[test]
+    fn what_a_proxy_passes_on_may_come_from_anywhere() {
+        let passed_on = |name: &'static str, value: &str| {
+            guard().is_passed_on(&HeaderMap::from_iter([(
+                header::HeaderName::from_static(name),
+                value.parse().unwrap(),
+            )]))
+        };
+        for (name, value) in [
+            ("host", "mail.example"),
+            ("host", "Mail.Example:443"),
+            ("x-forwarded-for", "203.0.113.9"),
+            ("forwarded", "for=203.0.113.9"),
+            ("via", "1.1 proxy"),
+        ] {
+            assert!(passed_on(name, value), "{name}: {value}");
+        }
+        assert!(!passed_on("host", "localhost:10423") && !passed_on("host", "127.0.0.1"));
+    }
+
+    #[test]
     fn some_users_may_say_what_they_think_and_change_nothing_else() {
         let guard = guard();
         let may = |uid, path| guard.author(&Peer::Unix { pid: None, uid }, path, &HeaderMap::new()).is_ok();
         assert!(may(Some(2000), FEEDBACK) && !may(Some(2000), "/v1/forget"));
         assert!(!may(Some(2001), FEEDBACK) && !may(None, FEEDBACK));
+        let author =
+            |uid| guard.author(&Peer::Unix { pid: None, uid: Some(uid) }, FEEDBACK, &HeaderMap::new());
+        let may_be = |uid, source| author(uid).unwrap().may_be(source);
+        assert!(may_be(2000, Source::Person) && may_be(2000, Source::Complaint));
+        assert!(!may_be(2000, Source::Trap) && !may_be(2000, Source::Api) && may_be(0, Source::Trap));
     }
 
     #[test]

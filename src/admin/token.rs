@@ -41,10 +41,13 @@ impl fmt::Debug for Token {
 }
 
 impl Token {
-    /// The token of a file; the file is made when it does not exist.
+    /// The token of a file; the file is made when it does not exist, or was left empty by a full disk.
     pub(crate) fn of(path: &Path) -> Result<Self, TokenError> {
         match Self::read(path) {
             Err(TokenError::File { source, .. }) if source.kind() == ErrorKind::NotFound => Self::make(path),
+            Err(TokenError::Malformed { .. }) if path.metadata().is_ok_and(|file| file.len() == 0) => {
+                Self::make(path)
+            }
             read => read,
         }
     }
@@ -77,9 +80,13 @@ impl Token {
         let mut random = [0u8; 32];
         getrandom::fill(&mut random).map_err(TokenError::Random)?;
         let token: String = random.iter().map(|octet| format!("{octet:02x}")).collect();
+        // Whole or not at all.
+        let new = path.with_added_extension("new");
+        let mut options = OpenOptions::new();
         let mut file =
-            OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
+            options.write(true).create(true).truncate(true).mode(0o600).open(&new).map_err(failed)?;
         file.write_all(format!("{token}\n").as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+        std::fs::rename(&new, path).map_err(failed)?;
         info!(file = %path.display(), "admin token made");
         Ok(Self(token))
     }
@@ -126,10 +133,20 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_a_full_disk_left_empty_is_made_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("admin.token");
+        std::fs::write(&path, "").unwrap();
+        let made = Token::of(&path).unwrap();
+        assert!(made.is(Token::read(&path).unwrap().0.as_bytes()));
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
     fn what_is_no_token_is_told_with_its_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("admin.token");
-        for text in ["", "short\n", "two words of a token\n", &"x".repeat(300)] {
+        for text in [" ", "short\n", "two words of a token\n", &"x".repeat(300)] {
             std::fs::write(&path, text).unwrap();
             let error = Token::of(&path).unwrap_err().to_string();
             assert!(error.contains("admin.token: not a token; one line of 16 to 256"), "{error}");

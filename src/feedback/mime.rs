@@ -93,13 +93,6 @@ fn field(header: &str, name: &str) -> Option<String> {
     Some(value)
 }
 
-/// The address in the From of a message, in lower case.
-pub(super) fn from(message: &str) -> Option<String> {
-    let line = format!("{}\n", field(split(message).0, "from")?);
-    let value = MessageStream::new(line.as_bytes()).parse_address();
-    value.as_address()?.first()?.address().map(str::to_lowercase)
-}
-
 /// What a Content-Type says.
 #[derive(Debug, Default)]
 struct Kind {

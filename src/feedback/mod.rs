@@ -168,6 +168,12 @@ pub enum Refused {
     /// The report is about something else than a complaint.
     #[error("the report is no complaint: its feedback type says nothing of spam")]
     NoComplaint,
+    /// The report praises the message, and nothing shows that it is not from the message's sender.
+    #[error(
+        "the report says that the message is good, which its sender could write: it counts with a mark of ours, and where \
+         --reporter says whose reports these are"
+    )]
+    MayBeItsSender,
     /// It is taken in, and not on the disk.
     #[error("taken in, but the state cannot be written just now; say it again later")]
     NotKept,
@@ -188,8 +194,8 @@ struct Found {
 ///
 /// It says too little, its message cannot be found, or it cannot be kept.
 pub async fn take(engine: &Engine, store: Option<&Store>, request: &Request) -> Result<Told, Refused> {
-    let (found, verdict, named) = understand(engine, request)?;
-    let reporter = reporter(request, named);
+    let (found, verdict) = understand(engine, request)?;
+    let reporter = reporter(engine, request);
     let spam = verdict == Label::Spam;
     let news = News { source: request.source, reporter: &reporter, spam, forgeable: false };
     let (policy, now) = (engine.policy(), engine.clock().now());
@@ -204,34 +210,41 @@ pub async fn take(engine: &Engine, store: Option<&Store>, request: &Request) -> 
     Ok(Told { effect, verdict, found_by: found.by, client: found.client, id })
 }
 
-/// Finds the message, and what is said of it by whom.
-fn understand(engine: &Engine, request: &Request) -> Result<(Found, Label, Option<String>), Refused> {
+/// Finds the message, and what is said of it.
+fn understand(engine: &Engine, request: &Request) -> Result<(Found, Label), Refused> {
     let verdict =
         || request.verdict.ok_or(Refused::Incomplete("\"verdict\" is missing: \"spam\" or \"ham\""));
     if request.source == Source::Trap && request.verdict == Some(Label::Ham) {
         return Err(Refused::Incomplete("a trap says \"spam\" and nothing else"));
     }
     match &request.about {
-        About::Message(text) => Ok((find::in_message(engine, text)?, verdict()?, None)),
+        About::Message(text) => Ok((find::in_message(engine, text)?, verdict()?)),
         About::Report(text) => {
             let report = report::read(text)?;
             let found = find::in_report(engine, &report)?;
-            // A sender knows his queue id from the reply to his message, but not its mark.
-            let may_be_its_sender = found.by != FoundBy::Mark && report.verdict == Label::Ham;
-            if request.verdict.is_none() && may_be_its_sender {
-                let why = "the report says that it is good, and includes no mark of ours";
-                return Err(Refused::NotFound(why.to_owned()));
+            // A sender knows his queue id from the reply to his message, and its mark if it comes back to him, as with a
+            // bounce.
+            let is_known = found.by == FoundBy::Mark && request.reporter.is_some();
+            if request.verdict.is_none() && report.verdict == Label::Ham && !is_known {
+                return Err(Refused::MayBeItsSender);
             }
-            Ok((found, request.verdict.unwrap_or(report.verdict), report.from))
+            Ok((found, request.verdict.unwrap_or(report.verdict)))
         }
-        About::Id(id) => Ok((find::by_id(engine, id)?, verdict()?, None)),
-        About::QueueId(id) => Ok((find::by_queue_id(engine, id)?, verdict()?, None)),
+        About::Id(id) => Ok((find::by_id(engine, id)?, verdict()?)),
+        About::QueueId(id) => Ok((find::by_queue_id(engine, id)?, verdict()?)),
     }
 }
 
-/// Who says so: as the request has it, else as the report does.
-fn reporter(request: &Request, named: Option<String>) -> CompactString {
-    let name = request.reporter.clone().or(named).unwrap_or_default();
+/// Who says so: as the request has it, else whoever has sent the report, by what the mail server saw of him. A From
+/// could name another with each report.
+fn reporter(engine: &Engine, request: &Request) -> CompactString {
+    let name = match (&request.reporter, &request.about) {
+        (Some(name), _) => name.clone(),
+        (None, About::Report(text)) => {
+            find::in_message(engine, text).map(|found| found.subject.sender().to_string()).unwrap_or_default()
+        }
+        (None, _) => String::new(),
+    };
     name.chars().take(LONGEST_REPORTER).collect()
 }
 

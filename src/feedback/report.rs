@@ -21,8 +21,6 @@ const BASE64_LINE: usize = 40;
 pub(super) struct Report {
     /// What it says.
     pub(super) verdict: Label,
-    /// Who reports: the address in its From.
-    pub(super) from: Option<String>,
     /// Texts that may begin with the header of the message.
     pub(super) candidates: Vec<String>,
 }
@@ -51,7 +49,7 @@ pub(super) fn read(text: &str) -> Result<Report, Refused> {
     }
     blocks(text, &mut candidates);
     candidates.truncate(MAX_CANDIDATES);
-    Ok(Report { verdict, from: mime::from(text), candidates })
+    Ok(Report { verdict, candidates })
 }
 
 /// RFC 5965 section 3.5 and RFC 6430. A report without a type, or of one that nobody knows, is a complaint (RFC 6650
@@ -139,12 +137,6 @@ mod tests {
         assert_eq!(with("not-spam"), Ok(Label::Ham));
         assert_eq!(with("auth-failure"), Err(Refused::NoComplaint));
         assert_eq!(with("never-heard-of"), Ok(Label::Spam));
-    }
-
-    #[test]
-    fn the_reporter_is_who_sent_the_report() {
-        let report = read("From: Abuse <Fbl@Isp.example>\r\nSubject: x\r\n\r\ny").unwrap();
-        assert_eq!(report.from.as_deref(), Some("fbl@isp.example"));
     }
 
     proptest! {

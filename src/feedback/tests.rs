@@ -223,12 +223,36 @@ async fn no_sender_can_praise_its_mail_by_a_report() {
     let text = delivered(&engine).await;
     let line = "Received: from x.example (unknown [192.0.2.7])\r\n\tby mx.dest.example (Postfix) with ESMTP id 4Rq1\r\n\tfor <b@dest.example>; Tue, 14 Nov 2023 22:13:20 +0000 (UTC)\r\n";
     let praise = |included: &str| arf(included).replace("Feedback-Type: abuse", "Feedback-Type: not-spam");
-    let why = report(&engine, &praise(&format!("{line}{MESSAGE}"))).await.unwrap_err();
-    assert!(why.to_string().contains("says that it is good, and includes no mark of ours"), "{why}");
+    let why = report(&engine, &praise(&format!("{line}{MESSAGE}"))).await;
+    assert_eq!(why, Err(Refused::MayBeItsSender), "he knows his queue id");
+    let unnamed =
+        |text: String| Request { reporter: None, ..request(About::Report(text), Source::Complaint, None) };
+    let why = take(&engine, None, &unnamed(praise(&text))).await;
+    assert_eq!(why, Err(Refused::MayBeItsSender), "his message came back to him");
     let told = report(&engine, &praise(&text)).await.unwrap();
     assert_eq!((told.verdict, told.found_by), (Label::Ham, FoundBy::Mark));
     let told = report(&engine, &arf(&format!("{line}{MESSAGE}"))).await.unwrap();
     assert_eq!((told.verdict, told.found_by), (Label::Spam, FoundBy::Decision));
+}
+
+#[tokio::test]
+async fn whoever_sends_reports_is_one_reporter_whatever_he_calls_himself() {
+    let (engine, _) = engine();
+    let text = delivered(&engine).await;
+    let by = |client: &str, from: &str| {
+        let line = format!(
+            "Received: from mail.example (unknown [{client}])\r\n\tby mx.dest.example (Postfix) with ESMTP id 7Aa\r\n\tfor <fbl@dest.example>; Tue, 14 Nov 2023 22:13:20 +0000 (UTC)\r\n"
+        );
+        let report = arf(&text).replace("From: <fbl@isp.example>", &format!("{line}From: <{from}>"));
+        reporter(
+            &engine,
+            &Request { reporter: None, ..request(About::Report(report), Source::Complaint, None) },
+        )
+    };
+    let first = by("203.0.113.3", "fbl@isp.example");
+    assert!(!first.is_empty());
+    assert_eq!(first, by("203.0.113.3", "somebody@else.example"));
+    assert_ne!(first, by("198.51.100.9", "fbl@isp.example"));
 }
 
 #[tokio::test]

@@ -15,7 +15,9 @@
 use super::format::StoredKey;
 use fjall::config::BlockSizePolicy;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use std::fs::{DirBuilder, Permissions};
 use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use thiserror::Error;
@@ -76,9 +78,13 @@ pub(super) struct Shelf {
 }
 
 impl Shelf {
-    /// Opens it, or makes a new one.
+    /// Opens it, or makes a new one. The secret is in it, so it is for its owner alone, whatever the directory above and
+    /// the umask are.
     pub(super) fn open(path: &Path) -> Result<Self, ShelfError> {
         guarded(|| {
+            DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(ShelfError::Io)?;
+            // Made by an earlier version. Where it is another user's it stays as it is.
+            let _ = std::fs::set_permissions(path, Permissions::from_mode(0o700));
             let builder = Database::builder(path)
                 .cache_size(CACHE)
                 .max_journaling_size(JOURNAL)

@@ -9,7 +9,9 @@ use policy_core::overrides::{Effect, Override};
 use policy_core::time::Timestamp;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
+use std::fs::Permissions;
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -109,6 +111,18 @@ async fn another_cap_on_memory_keeps_everything() {
         store.close().await;
         assert_eq!(names(dir.path()), ["head", "lock", "pages"]);
     }
+}
+
+#[tokio::test]
+async fn the_secret_is_for_the_owner_alone_in_a_directory_that_all_may_enter() {
+    let (dir, _) = written(1).await;
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    std::fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
+    assert_eq!((mode(&dir.path().join("head")), mode(&dir.path().join("pages"))), (0o600, 0o700));
+    // As an earlier version has left it.
+    std::fs::set_permissions(dir.path().join("pages"), Permissions::from_mode(0o755)).unwrap();
+    open_at(dir.path(), MEMORY, NOW).1.close().await;
+    assert_eq!(mode(&dir.path().join("pages")), 0o700);
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use arrayvec::ArrayVec;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 use siphasher::sip128::{Hasher128, SipHasher13};
+use std::fmt;
 use std::hash::Hasher;
 use std::net::IpAddr;
 
@@ -158,6 +159,13 @@ impl Key {
     }
 }
 
+impl fmt::Display for Key {
+    /// 32 hexadecimal digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.to_bytes()))
+    }
+}
+
 /// The networks whose keys [`Key::address`] and [`Key::prefix`] are: for people to read.
 pub fn networks_of(address: IpAddr) -> [IpNet; 2] {
     // The lengths are constants within each family's range, so `new_assert` cannot fail.
@@ -246,8 +254,8 @@ impl Keyring {
     }
 }
 
-impl std::fmt::Debug for Keyring {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Keyring(secret)")
     }
 }

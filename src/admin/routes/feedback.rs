@@ -15,10 +15,14 @@ use std::sync::Arc;
 /// Takes it in.
 pub(super) async fn feedback(
     State(desk): State<Arc<Desk>>,
-    _: Author,
+    author: Author,
     request: Result<Json<Request>, JsonRejection>,
 ) -> Result<Json<Told>, Failure> {
     let Json(request) = request?;
+    if !author.may_be(request.source) {
+        let what = "this user may say \"person\" or \"complaint\" as its source, and no other";
+        return Err(Failure::new(StatusCode::FORBIDDEN, what));
+    }
     Ok(Json(feedback::take(&desk.engine, desk.store.as_ref(), &request).await?))
 }
 
@@ -28,7 +32,9 @@ impl From<Refused> for Failure {
         match refused {
             Refused::Incomplete(_) => Self::bad(what),
             Refused::NotFound(_) => Self::unknown(what),
-            Refused::NoComplaint => Self::new(StatusCode::UNPROCESSABLE_ENTITY, what),
+            Refused::NoComplaint | Refused::MayBeItsSender => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, what)
+            }
             Refused::NotKept => Self::unavailable(what),
         }
     }

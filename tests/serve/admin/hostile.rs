@@ -17,8 +17,12 @@ fn get(daemon: &Administered, header: &str) -> (u16, String) {
 #[test]
 fn a_foreign_host_is_refused() {
     let daemon = Administered::start("admin.hosts = [\"mail.example\"]\n");
-    for host in ["127.0.0.1", "localhost:10423", "[::1]", "mail.example", "MAIL.example:443"] {
+    for host in ["127.0.0.1", "localhost:10423", "[::1]"] {
         assert_eq!(get(&daemon, &format!("Host: {host}\r\n")).0, 200, "{host}");
+    }
+    for host in ["mail.example", "MAIL.example:443"] {
+        let token = format!("Authorization: Bearer {}\r\n", daemon.token());
+        assert_eq!(get(&daemon, &format!("Host: {host}\r\n{token}")).0, 200, "{host}");
     }
     for host in ["evil.example", "localhost.evil.example", "127.0.0.1.nip.example", "", "a@localhost.evil"] {
         let (status, body) = get(&daemon, &format!("Host: {host}\r\n"));
@@ -30,6 +34,19 @@ fn a_foreign_host_is_refused() {
     let absolute =
         "GET http://evil.example/v1/status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     assert_eq!(read_answer(&daemon.raw(absolute.as_bytes())).0, 403);
+}
+
+#[test]
+fn through_a_proxy_on_this_host_nothing_is_read_without_the_token() {
+    let daemon = Administered::start("admin.hosts = [\"mail.example\"]\n");
+    let forwarded = "Host: localhost\r\nX-Forwarded-For: 203.0.113.9\r\n";
+    for header in ["Host: mail.example\r\n", forwarded] {
+        assert_eq!(
+            get(&daemon, header),
+            (401, "{\"error\":\"this needs the token\"}".to_owned()),
+            "{header}"
+        );
+    }
 }
 
 #[test]
