@@ -81,7 +81,7 @@ pub fn because(reason: &Reason) -> String {
         Reason::Allowed => "within its allowance",
         Reason::Spamtrap => "nobody writes to this address honestly; let in, and held against it",
         Reason::FirstContact => "a stranger that looks like spam waits once",
-        Reason::Reputation => "a sender that is known and looks like spam waits with each message",
+        Reason::Reputation => "what is known of it is bad or looks like spam, so each of its messages waits",
         Reason::Gateway => "this recipient domain takes mail from its gateway alone",
         Reason::Blocked => "an operator has blocked it",
         Reason::Refused => "it stayed Bad and kept coming, so it is refused for some time",

@@ -85,7 +85,13 @@ impl Explained {
             "looks      spam with a chance of {:.0} %, before its own record is heard",
             percent(standing.looks)
         )?;
-        writeln!(f, "because")?;
+        if self.decision.is_none() && self.last.is_empty() {
+            writeln!(
+                f,
+                "of         an address alone: no session of it is remembered, so a sender, HELO and names are missing"
+            )?;
+        }
+        writeln!(f, "because (log-odds that each adds beside the others, and what it says alone)")?;
         for term in self.contributions.iter().filter(|term| term.log_odds.abs() >= NOTICEABLE) {
             let side = if term.log_odds > 0.0 { "against it" } else { "for it" };
             writeln!(

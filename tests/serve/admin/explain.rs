@@ -25,7 +25,7 @@ fn an_address_is_explained_with_what_is_left_and_what_would_change_it() {
     let text = said(&daemon.run(&["explain", "192.0.2.7"]));
     for part in [
         "standing   New - spam with a chance of ",
-        "because\n",
+        "because (log-odds",
         "limits of the address (at once, by the hour, left now)",
         "what would change it",
         "that a person or filter calls good",
