@@ -92,32 +92,13 @@ fn classify_text(text: &str) -> Option<Refusal> {
     words.next().and_then(classify).or_else(|| code.and_then(classify))
 }
 
-/// Reads an enhanced status code, an SMTP code, or one of the words that Sendmail's error mailer knows.
+/// Reads a code, or one of the words that Sendmail's error mailer knows.
 fn classify(word: &str) -> Option<Refusal> {
     match word {
-        // X.1.7 and X.1.8 are about the sender (RFC 3463 section 3.2), though refused at RCPT.
-        "5.1.7" | "5.1.8" => Some(Refusal::Permanent),
         "nouser" | "nohost" => Some(Refusal::UnknownRecipient),
         "tempfail" => Some(Refusal::Temporary),
-        _ if !is_code(word) => None,
-        _ if word.starts_with("5.1.") => Some(Refusal::UnknownRecipient),
-        _ if word.starts_with('5') => Some(Refusal::Permanent),
-        _ => Some(Refusal::Temporary),
+        code => Refusal::of_code(code),
     }
-}
-
-/// Whether `word` reads `4.x.y`, `5.x.y`, `4xx` or `5xx`.
-fn is_code(word: &str) -> bool {
-    let digits = |text: &str, most: usize| {
-        (1..=most).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
-    };
-    let parts: Vec<&str> = word.split('.').take(4).collect();
-    word.starts_with(['4', '5'])
-        && match parts[..] {
-            [code] => code.len() == 3 && digits(code, 3),
-            [class, subject, detail] => digits(class, 1) && digits(subject, 3) && digits(detail, 3),
-            _ => false,
-        }
 }
 
 /// Both mail servers write an IPv6 address as `IPv6:2001:db8::7`.
@@ -236,7 +217,10 @@ mod tests {
             refusal(&macros(&[("{rcpt_mailer}", "error"), ("{rcpt_host}", host), ("{rcpt_addr}", text)]))
         };
         assert_eq!(read("5.1.1", "User unknown"), Some(Refusal::UnknownRecipient));
-        assert_eq!(read("5.1.8", "Sender address rejected"), Some(Refusal::Permanent));
+        for of_the_sender in ["5.1.0", "5.1.7", "5.1.8"] {
+            assert_eq!(read(of_the_sender, "Sender address rejected"), Some(Refusal::Permanent));
+        }
+        assert_eq!(read("5.1.10", "Domain service does not accept mail"), Some(Refusal::UnknownRecipient));
         assert_eq!(read("5.7.1", "Relay access denied"), Some(Refusal::Permanent));
         assert_eq!(read("4.7.0", "Try again later"), Some(Refusal::Temporary));
         assert_eq!(read("nouser", "550 5.1.1 User unknown"), Some(Refusal::UnknownRecipient));

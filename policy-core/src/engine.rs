@@ -58,12 +58,42 @@ pub enum Event {
 /// Why the mail server refused a recipient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// 5.1.x: no such mailbox or domain here.
+    /// 5.1.x, but for those that are about the sender: no such mailbox or domain here.
     UnknownRecipient,
     /// Another permanent refusal (5.x.x): relaying denied, an access rule.
     Permanent,
     /// A temporary refusal (4.x.x), which includes this engine's own.
     Temporary,
+}
+
+impl Refusal {
+    /// What the code of a reply to RCPT says: an enhanced status code (RFC 3463) or an SMTP code. `None` when it is
+    /// neither, or none of a refusal.
+    pub fn of_code(code: &str) -> Option<Self> {
+        match code {
+            _ if !is_code(code) => None,
+            // About the sender, though refused at RCPT: X.1.7 and X.1.8 by RFC 3463 section 3.2, and X.1.0 is
+            // what Postfix says of a sender of its own domains who does not exist.
+            "5.1.0" | "5.1.7" | "5.1.8" => Some(Self::Permanent),
+            _ if code.starts_with("5.1.") => Some(Self::UnknownRecipient),
+            _ if code.starts_with('5') => Some(Self::Permanent),
+            _ => Some(Self::Temporary),
+        }
+    }
+}
+
+/// Whether `word` reads `4.x.y`, `5.x.y`, `4xx` or `5xx`.
+fn is_code(word: &str) -> bool {
+    let digits = |text: &str, most: usize| {
+        (1..=most).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
+    };
+    let parts: Vec<&str> = word.split('.').take(4).collect();
+    word.starts_with(['4', '5'])
+        && match parts[..] {
+            [code] => code.len() == 3 && digits(code, 3),
+            [class, subject, detail] => digits(class, 1) && digits(subject, 3) && digits(detail, 3),
+            _ => false,
+        }
 }
 
 /// The verdict that a content filter wrote into a message's header.

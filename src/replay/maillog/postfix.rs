@@ -3,6 +3,7 @@
 //! Known limit: smtpd logs HELO only with what it refuses, so most messages have none here.
 
 use super::event::{Event, Peer, Refused, bracketed, plain};
+use policy_core::engine::Refusal;
 
 /// What a line of one of Postfix's programs tells.
 pub(super) fn read<'a>(program: &str, text: &'a str) -> Option<Event<'a>> {
@@ -46,7 +47,7 @@ fn accepted(text: &str) -> Option<Event<'_>> {
 fn refused(text: &str) -> Option<Event<'_>> {
     let (_, rest) = text.split_once(": ")?;
     let (what, rest) = rest.split_once(": ").filter(|(what, _)| what.ends_with("reject"))?;
-    let (_, rest) = rest.split_once(" from ")?;
+    let (command, rest) = rest.split_once(" from ")?;
     let (client, reply) = rest.split_once(": ")?;
     // The reply quotes what the client said, so its end is looked for from behind.
     let end = reply.rfind("; from=<").or_else(|| reply.rfind("; proto="));
@@ -56,8 +57,13 @@ fn refused(text: &str) -> Option<Event<'_>> {
         helo: bracketed(envelope, " helo="),
         sender: bracketed(envelope, " from="),
         recipient: bracketed(envelope, " to="),
-        unknown: what == "reject" && reply.split(' ').nth(1).is_some_and(|code| code.starts_with("5.1.")),
+        unknown: what == "reject" && command == "RCPT" && is_unknown(reply),
     }))
+}
+
+/// Whether a reply to RCPT, `550 5.1.1 <TO>: ...`, is about the recipient.
+fn is_unknown(reply: &str) -> bool {
+    reply.split(' ').nth(1).and_then(Refusal::of_code) == Some(Refusal::UnknownRecipient)
 }
 
 /// `QUEUE: from=<SENDER>, size=1234, nrcpt=1 (queue active)`, again with each delivery that was put off.
@@ -66,8 +72,8 @@ fn queue_manager(text: &str) -> Option<Event<'_>> {
     if rest == "removed" {
         return Some(Event::Removed { queue });
     }
-    let sender = bracketed(rest, "from=").filter(|_| rest.starts_with("from=<"))?;
-    let behind = rest.get("from=<>".len() + sender.len()..)?;
+    // The sender is whatever the client wrote, perhaps with brackets of his own; behind it there are none.
+    let (sender, behind) = rest.strip_prefix("from=<")?.rsplit_once('>')?;
     let recipients = plain(behind, "nrcpt=")?.parse().ok()?;
     let size = plain(behind, "size=").and_then(|size| size.parse().ok());
     Some(Event::Queued { queue, sender, size, recipients, client: None })
@@ -143,6 +149,25 @@ mod tests {
     }
 
     #[test]
+    fn only_a_recipient_can_be_unknown() {
+        let unknown = |command: &str, code: &str| {
+            let text = format!(
+                "NOQUEUE: reject: {command} from a.example[192.0.2.7]: {code} <x@src.example>: rejected; \
+                 from=<x@src.example> to=<b@dest.example> proto=ESMTP helo=<h>"
+            );
+            matches!(read("smtpd", &text), Some(Event::Refused(Refused { unknown: true, .. })))
+        };
+        assert!(unknown("RCPT", "550 5.1.1") && unknown("RCPT", "556 5.1.10"));
+        for of_the_sender in ["550 5.1.0", "550 5.1.7", "550 5.1.8"] {
+            assert!(!unknown("RCPT", of_the_sender), "{of_the_sender}");
+        }
+        for command in ["MAIL", "DATA", "EHLO", "END-OF-MESSAGE"] {
+            assert!(!unknown(command, "550 5.1.1"), "{command}");
+        }
+        assert!(!unknown("RCPT", "554 5.7.1") && !unknown("RCPT", "450 4.1.1") && !unknown("RCPT", "550"));
+    }
+
+    #[test]
     fn the_queue_tells_of_sender_size_and_recipients() {
         let text = "4ABC12: from=<a,b@src.example>, size=1234, nrcpt=2 (queue active)";
         let queued = Event::Queued {
@@ -153,6 +178,10 @@ mod tests {
             client: None,
         };
         assert_eq!(read("qmgr", text), Some(queued));
+        let odd = "4ABC12: from=<\"a>, size=9, nrcpt=900\"@src.example>, size=1234, nrcpt=2 (queue active)";
+        let Some(Event::Queued { sender, size, recipients, .. }) = read("qmgr", odd) else { panic!() };
+        assert_eq!((size, recipients), (Some(1234), 2));
+        assert_eq!(sender, "\"a>, size=9, nrcpt=900\"@src.example");
         assert_eq!(read("qmgr", "4ABC12: removed"), Some(Event::Removed { queue: "4ABC12" }));
         let recipient = |recipient| Some(Event::Recipient { queue: "4ABC12", recipient });
         assert_eq!(

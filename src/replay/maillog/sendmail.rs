@@ -1,6 +1,6 @@
 //! Sendmail's lines. One tells nearly all of a message: sender, size, recipients and relay.
 
-use super::event::{Event, Peer, bracketed, plain};
+use super::event::{Event, Peer, plain};
 
 /// Whether a program is a Sendmail that takes mail in.
 pub(super) fn is_sendmail(program: &str) -> bool {
@@ -28,14 +28,39 @@ pub(super) fn read(text: &str) -> Option<Event<'_>> {
 
 /// `from=<SENDER>, size=1, class=0, nrcpts=1, msgid=<...>, proto=ESMTP, daemon=MTA, relay=NAME [ADDRESS]`
 fn queued<'a>(queue: &'a str, text: &'a str) -> Option<Event<'a>> {
-    let sender = bracketed(text, "from=").or_else(|| plain(text, "from="))?;
+    let (sender, behind) = sender(text.strip_prefix("from=")?)?;
     Some(Event::Queued {
         queue,
         sender,
-        size: plain(text, ", size=").and_then(|size| size.parse().ok()),
-        recipients: plain(text, ", nrcpts=")?.parse().ok()?,
-        client: text.rsplit_once(", relay=").and_then(|(_, relay)| relay_of(relay)),
+        size: plain(behind, ", size=").and_then(|size| size.parse().ok()),
+        recipients: plain(behind, ", nrcpts=")?.parse().ok()?,
+        client: behind.rsplit_once(", relay=").and_then(|(_, relay)| relay_of(relay)),
     })
+}
+
+/// The sender, and what stands behind him; `None` when he does not end.
+fn sender(text: &str) -> Option<(&str, &str)> {
+    let (text, close) = text.strip_prefix('<').map_or((text, b','), |text| (text, b'>'));
+    Some(text.split_at(end_of(text, close)?))
+}
+
+/// Where `close` stands, outside of quotes and comments: inside of them a sender may write whatever he likes, brackets
+/// and the fields that follow among it.
+fn end_of(text: &str, close: u8) -> Option<usize> {
+    let (mut quoted, mut escaped, mut comments) = (false, false, 0usize);
+    for (at, b) in text.bytes().enumerate() {
+        match b {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' if comments == 0 => quoted = !quoted,
+            _ if quoted => {}
+            b'(' => comments += 1,
+            b')' => comments = comments.saturating_sub(1),
+            _ if b == close && comments == 0 => return Some(at),
+            _ => {}
+        }
+    }
+    None
 }
 
 /// `NAME [ADDRESS]`, `[ADDRESS]`, `USER@NAME [ADDRESS]`, `NAME [ADDRESS] (may be forged)`.
@@ -68,6 +93,29 @@ mod tests {
         assert_eq!(relay("a.example [192.0.2.7] (may be forged)"), Some((true, false)));
         assert_eq!(relay("[IPv6:2001:db8::7]"), Some((false, true)));
         assert_eq!(relay("root@localhost"), None);
+    }
+
+    #[test]
+    fn a_sender_cannot_write_the_fields_that_follow() {
+        let behind = "size=321, class=0, nrcpts=1, msgid=<1@src.example>, relay=a.example [192.0.2.7]";
+        for sender in [
+            r#"<"a, nrcpts=900, size=1"@src.example>"#,
+            r#"<"a>, nrcpts=900, size=1"@src.example>"#,
+            r#"<"a\">, nrcpts=900, size=1"@src.example>"#,
+            r#"<a\>, nrcpts=900@src.example>"#,
+            r#"<a(b>, nrcpts=900, size=1)@src.example>"#,
+            r#""a, nrcpts=900, size=1"@src.example"#,
+            "<>",
+            "root",
+        ] {
+            let text = format!("2ALMdB: from={sender}, {behind}");
+            let Some(Event::Queued { sender: read, size, recipients, .. }) = read(&text) else {
+                panic!("{sender}")
+            };
+            let bare = sender.strip_prefix('<').and_then(|sender| sender.strip_suffix('>'));
+            assert_eq!((read, size, recipients), (bare.unwrap_or(sender), Some(321), 1));
+        }
+        assert_eq!(read(&format!("2ALMdB: from=<\"a, {behind}")), None);
     }
 
     #[test]
