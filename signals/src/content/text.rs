@@ -1,6 +1,6 @@
 //! How many links and how much to read there is in a text. One pass, no allocation.
 
-use memchr::{memchr, memmem};
+use memchr::{memchr, memchr_iter, memmem};
 
 /// What a text holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,9 +67,11 @@ fn is_tag(text: &[u8], name: &[u8]) -> bool {
     begins && text.get(name.len()).is_none_or(|b| b.is_ascii_whitespace() || matches!(b, b'>' | b'/'))
 }
 
-/// How much of the text there is before the first `mark`, which is sought as it is written.
-fn before(text: &[u8], mark: &[u8]) -> usize {
-    memmem::find(text, mark).unwrap_or(text.len())
+/// How much of the text there is before the first tag of this name, in capitals or not. The `<` are sought, each of
+/// which costs no more than a name's length: a search for every spelling would not be one pass.
+fn before(text: &[u8], name: &[u8]) -> usize {
+    let at_tag = |at: &usize| text.get(*at..).is_some_and(|tag| is_tag(tag, name));
+    memchr_iter(b'<', text).find(at_tag).unwrap_or(text.len())
 }
 
 /// How much there is up to the end of the first `mark`.
@@ -100,6 +102,17 @@ mod tests {
             Measure { links: 1, visible: 2 }
         );
         assert_eq!(of("<abbr>x</abbr><a"), Measure { links: 1, visible: 1 });
+    }
+
+    #[test]
+    fn a_style_ends_however_its_end_is_written() {
+        let of = |text: &str| markup(text.as_bytes());
+        for end in ["</style>", "</STYLE>", "</Style >", "</sTYLE\n>"] {
+            let text = format!("<style>p < q </styles> {end}shown <A HREF=x>");
+            assert_eq!(of(&text), Measure { links: 1, visible: 5 }, "{end}");
+        }
+        assert_eq!(of("<SCRIPT>if (a</style>b)</Script>shown"), Measure { links: 0, visible: 5 });
+        assert_eq!(of("<style>hidden"), Measure::default());
     }
 
     proptest! {
