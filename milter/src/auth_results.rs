@@ -5,6 +5,7 @@
 //! arriving mail, which section 5 asks of every server and which OpenDKIM, OpenDMARC and rspamd do. It stands
 //! at the top, above everything the message came with, where those programs insert it (the caller sees to
 //! that). And an SPF result must be about this session: its domain is the envelope sender's or HELO's.
+//! What such a program repeats of the sender's words may change what its field means ([`crate::plain`]).
 //!
 //! From a field that counts only `pass` is taken: `dkim` with `header.d` or `header.i`, `spf` with
 //! `smtp.mailfrom` or `smtp.helo`. What cannot be parsed is passed over, result by result.

@@ -8,7 +8,7 @@ use crate::negotiate;
 use crate::occasional::Occasional;
 use crate::options::Options;
 use crate::session::{MailFrom, Session};
-use crate::{address, reply, translate};
+use crate::{address, plain, reply, translate};
 use indymilter::{
     ActionError, Actions, Callbacks, Context, ContextActions, EomActions, EomContext, NegotiateContext,
     ProtoOpts, Status,
@@ -114,7 +114,7 @@ fn negotiate<E: Engine>(
 async fn helo<E: Engine>(cx: &mut Context<Connection<E>>, name: CString) -> Status {
     let Some(connection) = &mut cx.data else { return Status::Continue };
     connection.abort();
-    let facts = connection.session.helo(translate::helo_name(&name), translate::peer(&cx.macros));
+    let facts = connection.session.helo(&name, translate::peer(&cx.macros));
     match facts {
         Some(facts) => reply::status(&connection.ask(facts).await, &mut cx.reply),
         None => Status::Continue,
@@ -126,6 +126,7 @@ async fn mail<E: Engine>(cx: &mut Context<Connection<E>>, arguments: Vec<CString
     connection.abort();
     let mail = MailFrom {
         sender: address::sender(&arguments),
+        plain: arguments.first().is_none_or(|path| plain::is_plain_path(path)),
         declared_size: address::declared_size(&arguments),
         login: translate::login(&cx.macros),
     };

@@ -1,10 +1,12 @@
 //! A message's header, field by field: nothing is kept but the verdict and the verified domains.
 //!
-//! Bounds: 500 fields a message and 16 KiB a field are looked at, 10 domains kept. The rest passes unseen.
+//! Bounds: 500 fields a message and 16 KiB a field are looked at, 10 domains kept. The rest passes unseen. Nothing
+//! that an upstream check says is believed of a message with more fields, or with words that could have written it.
 
 use crate::auth_results::AuthenticationResults;
 use crate::filter::Finding;
 use crate::options::Options;
+use crate::plain::is_plain_field;
 use policy_core::engine::FilterVerdict;
 use policy_core::facts::VerifiedDomain;
 use policy_core::name::DomainName;
@@ -36,18 +38,28 @@ const ARRIVED: [&str; 10] = [
 pub(crate) struct Inspection {
     fields: usize,
     arrived: bool,
+    /// Whether the sender may have written into what an upstream check wrote.
+    doubted: bool,
     finding: Option<Finding>,
     verified: Vec<VerifiedDomain>,
 }
 
 impl Inspection {
+    /// Of a message whose envelope and HELO are plain, or not ([`crate::plain`]).
+    pub(crate) fn new(plain: bool) -> Self {
+        Self { doubted: !plain, ..Self::default() }
+    }
+
     /// Looks at the next field. `session` are the names that SPF may have been checked for.
     pub(crate) fn field(&mut self, options: &Options, session: &[DomainName], name: &CStr, value: &CStr) {
         self.fields += 1;
         if self.fields > MAX_FIELDS {
+            // A signature among those that are not looked at may be anything.
+            self.doubted = true;
             return;
         }
         let Ok(name) = name.to_str() else { return };
+        self.doubted |= !is_plain_field(name, value.to_bytes());
         self.arrived |= ARRIVED.iter().any(|arrived| name.eq_ignore_ascii_case(arrived));
         if !self.arrived && name.eq_ignore_ascii_case("Authentication-Results") {
             self.authentication_results(options, session, &text(value));
@@ -57,9 +69,9 @@ impl Inspection {
         }
     }
 
-    /// The domains that passed a check upstream.
+    /// The domains that passed a check upstream; none while the check is doubted.
     pub(crate) fn verified(&self) -> &[VerifiedDomain] {
-        &self.verified
+        if self.doubted { &[] } else { &self.verified }
     }
 
     /// What the content filter wrote.
@@ -156,9 +168,24 @@ mod tests {
             verified(&options, &[("Authentication-Results", &format!("mx.dest.example{many}"))]),
             MAX_VERIFIED
         );
+        fields.rotate_right(1);
+        assert_eq!(verified(&options, &fields), 0, "what is not looked at may be a signature");
         let long = format!("({}) {TRUSTED}", "x".repeat(MAX_FIELD));
         assert_eq!(verified(&options, &[("Authentication-Results", &long)]), 0);
         assert_eq!(verified(&options, &[("Authentication-Results", TRUSTED); 3]), 1);
+    }
+
+    #[test]
+    fn a_message_whose_words_may_stand_among_the_results_is_not_vouched_for() {
+        let options = options(Forgeries::Possible);
+        let trusted = ("Authentication-Results", TRUSTED);
+        assert_eq!(verified(&options, &[trusted, ("DKIM-Signature", "d=src.example; i=a@src.example")]), 1);
+        for odd in [
+            ("DKIM-Signature", "d=evil.example; i=a=3Bdkim=3Dpass@evil.example"),
+            ("from", "<a@evil.example;dkim=pass header.d=src.example>"),
+        ] {
+            assert_eq!(verified(&options, &[trusted, odd]), 0, "{odd:?}");
+        }
     }
 
     #[test]

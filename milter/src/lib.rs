@@ -32,6 +32,7 @@ mod negotiate;
 mod occasional;
 mod open;
 mod options;
+mod plain;
 mod reply;
 mod server;
 mod session;

@@ -19,7 +19,8 @@
 
 use crate::inspect::Inspection;
 use crate::options::Options;
-use crate::translate::Peer;
+use crate::plain::is_plain_helo;
+use crate::translate::{Peer, helo_name};
 use compact_str::CompactString;
 use policy_core::engine::{Event, Refusal, Report};
 use policy_core::facts::{Client, Envelope, Facts, FrontEnd, Message, SessionId, Stage, TransactionId};
@@ -37,6 +38,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) struct Session {
     known: Option<Known>,
     helo: Option<CompactString>,
+    /// Whether the HELO name is more than [`crate::plain`].
+    odd_helo: bool,
     transaction: Option<Transaction>,
 }
 
@@ -51,6 +54,8 @@ struct Known {
 #[derive(Debug)]
 pub(crate) struct MailFrom {
     pub(crate) sender: Option<Sender>,
+    /// Whether it is [`crate::plain`], as it was written.
+    pub(crate) plain: bool,
     pub(crate) declared_size: Option<u64>,
     pub(crate) login: Option<CompactString>,
 }
@@ -75,8 +80,9 @@ struct Transaction {
 
 impl Session {
     /// HELO or EHLO. Again after STARTTLS, when the client has become another.
-    pub(crate) fn helo(&mut self, name: CompactString, peer: Option<Peer>) -> Option<Facts> {
-        self.helo = Some(name);
+    pub(crate) fn helo(&mut self, name: &CStr, peer: Option<Peer>) -> Option<Facts> {
+        self.helo = Some(helo_name(name));
+        self.odd_helo = !is_plain_helo(name);
         self.meet(peer);
         self.facts(Stage::Helo)
     }
@@ -96,7 +102,7 @@ impl Session {
             accepted: 0,
             last_accepted: None,
             spf_names: domain.into_iter().chain(helo).collect(),
-            inspection: Inspection::default(),
+            inspection: Inspection::new(mail.plain && !self.odd_helo),
             anchor: Anchor::default(),
             collector: None,
         });

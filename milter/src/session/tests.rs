@@ -10,13 +10,13 @@ fn peer(port: u16) -> Option<Peer> {
 }
 
 fn mail() -> MailFrom {
-    MailFrom { sender: Sender::new("a@src.example"), declared_size: Some(100), login: None }
+    MailFrom { sender: Sender::new("a@src.example"), plain: true, declared_size: Some(100), login: None }
 }
 
 #[test]
 fn a_session_without_an_address_is_never_asked_about_or_reported() {
     let mut session = Session::default();
-    assert_eq!(session.helo("client.example".into(), None), None);
+    assert_eq!(session.helo(c"client.example", None), None);
     assert_eq!(session.mail(mail(), None), None);
     assert_eq!(session.rcpt(Mailbox::new("good@dest.example"), None), None);
     assert_eq!(session.end_of_message(None), None);
@@ -25,7 +25,7 @@ fn a_session_without_an_address_is_never_asked_about_or_reported() {
 
 #[test]
 fn sessions_with_a_port_are_named_by_it_and_others_never_alike() {
-    let id = |port| Session::default().helo("x".into(), peer(port)).unwrap().session;
+    let id = |port| Session::default().helo(c"x", peer(port)).unwrap().session;
     assert_eq!(id(4321), SessionId::Tcp("192.0.2.7:4321".parse().unwrap()));
     assert!(matches!(id(0), SessionId::Connection(FrontEnd::Milter, _)));
     assert_ne!(id(0), id(0));
@@ -34,7 +34,7 @@ fn sessions_with_a_port_are_named_by_it_and_others_never_alike() {
 #[test]
 fn a_session_keeps_its_name_and_learns_more_of_its_client() {
     let mut session = Session::default();
-    let first = session.helo("client.example".into(), peer(0)).unwrap();
+    let first = session.helo(c"client.example", peer(0)).unwrap();
     let mut encrypted = peer(4321).unwrap();
     encrypted.client.tls = Some(true);
     let second = session.mail(mail(), Some(encrypted)).unwrap();
@@ -89,9 +89,7 @@ impl Step {
     /// Does the step as the callbacks do: what is reported, and then asked.
     fn run(self, session: &mut Session, port: u16) -> (Vec<Report>, Option<Facts>) {
         match self {
-            Self::Helo => {
-                (Vec::from_iter(session.abort()), session.helo("client.example".into(), peer(port)))
-            }
+            Self::Helo => (Vec::from_iter(session.abort()), session.helo(c"client.example", peer(port))),
             Self::Mail => (Vec::from_iter(session.abort()), session.mail(mail(), peer(port))),
             Self::Rcpt => {
                 session.recipient_accepted(None);
