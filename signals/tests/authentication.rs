@@ -243,16 +243,51 @@ async fn without_one_readable_record_there_is_no_policy() {
 }
 
 #[tokio::test]
-async fn a_chain_passes_and_names_its_sealers_the_newest_first() {
+async fn a_chain_of_a_trusted_sealer_passes_and_names_all_the_newest_first() {
     let dns = strict().keys(&["arc._domainkey.list.example", "arc._domainkey.forwarder.example"]);
     let once = sealed("list.example", &signed("src.example", PLAIN));
     let found = verify(&dns, &once).await;
-    assert_eq!((found.arc, found.trusted_forwarder), (Arc::Pass(vec![domain("list.example")]), None));
+    assert_eq!((found.arc, found.trusted_forwarder), (Arc::Unverified(domain("list.example")), None));
     let twice = sealed("forwarder.example", &once);
     let found = verify(&dns, &twice).await;
     assert_eq!(found.arc, Arc::Pass(vec![domain("forwarder.example"), domain("list.example")]));
     assert_eq!(found.trusted_forwarder, Some(domain("forwarder.example")));
     assert_eq!(only(&found), (Outcome::Pass, None));
+    let below = sealed("mx.forwarder.example", &once);
+    let found = verify(&dns.keys(&["arc._domainkey.mx.forwarder.example"]), &below).await;
+    assert_eq!(found.trusted_forwarder, Some(domain("mx.forwarder.example")));
+}
+
+/// Whoever writes a chain chooses the servers that are asked for its keys.
+#[tokio::test]
+async fn a_chain_of_strangers_asks_nobody_and_one_below_a_trusted_seal_asks_few() {
+    let chain = |sets: usize, newest: &str| {
+        (0..sets).fold(signed("src.example", PLAIN), |raw, n| {
+            let sealer = if n + 1 == sets { newest.to_owned() } else { format!("d{n}.hole.example") };
+            sealed(&sealer, &raw)
+        })
+    };
+    let asked = |dns: &Script| dns.asked().iter().filter(|name| name.starts_with("arc.")).count();
+    for (sets, newest, expected) in [
+        (1, "x.example", 0),
+        (50, "x.example", 0),
+        (11, "forwarder.example", 0),
+        (10, "forwarder.example", 10),
+    ] {
+        let dns = strict();
+        let found = verify(&dns, &chain(sets, newest)).await;
+        let arc = if expected == 0 { Arc::Unverified(domain(newest)) } else { Arc::Fail };
+        assert_eq!(
+            (asked(&dns), found.arc.clone(), found.trusted_forwarder.clone()),
+            (expected, arc, None),
+            "{sets} {newest}"
+        );
+        assert_eq!(found.signers().collect::<Vec<_>>(), [&domain("src.example")]);
+    }
+    let many = (0..11).fold(PLAIN.to_owned(), |raw, _| sealed("forwarder.example", &raw));
+    let dns = strict().keys(&["arc._domainkey.forwarder.example"]);
+    assert!(matches!(verify(&dns, &many).await.arc, Arc::Pass(sealers) if sealers.len() == 11));
+    assert_eq!(asked(&dns), 1);
 }
 
 #[tokio::test]
@@ -315,7 +350,8 @@ fn run(dns: &Script, raw: &[u8]) -> Authentication {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let options = Options { budget: Duration::from_secs(60), ..Options::default() };
     let authenticator = Authenticator::new(dns.clone(), options).unwrap();
-    runtime.block_on(authenticator.verify(raw, &envelope("src.example", Spf::Pass), &[]))
+    let sealers = [domain("list.example")];
+    runtime.block_on(authenticator.verify(raw, &envelope("src.example", Spf::Pass), &sealers))
 }
 
 proptest! {

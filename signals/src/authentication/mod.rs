@@ -11,8 +11,8 @@
 //! From domain, then the walks of the domains that may be aligned with it. A name that does not exist or has
 //! no record is a permanent error, a failure or a time-out a temporary one.
 //!
-//! Invariants: at most [`Options::signatures`] signatures, those of From's organisation first; 50 ARC sets; work
-//! in proportion to the message. A signature that does not cover From, covers only a part of the body, is made
+//! Invariants: at most [`Options::signatures`] signatures, those of From's organisation first; 50 ARC sets, of which
+//! ten keys are asked for, and none when the newest sealer is not trusted; work in proportion to the message. A signature that does not cover From, covers only a part of the body, is made
 //! with SHA-1, has expired, or whose key is too short, does not pass. Whatever the message is, there is an
 //! [`Authentication`].
 //!
@@ -113,12 +113,12 @@ impl<D: Dns> Authenticator<D> {
         };
         let from = message.from_domain.as_ref();
         let walk = from.into_iter().flat_map(|from| dmarc::questions(from.as_str()));
-        let wanted: Vec<_> =
-            dkim::keys(&message).into_iter().chain(arc::keys(&message)).chain(walk).collect();
+        let chain = arc::Chain::of(&message, trusted_sealers);
+        let wanted: Vec<_> = dkim::keys(&message).into_iter().chain(chain.questions()).chain(walk).collect();
         let mut answers = Answers::default();
         answers.fetch(&self.dns, wanted, deadline).await;
         let dkim = dkim::verify(&self.engine, &message, &answers);
-        let arc = arc::verify(&self.engine, &message, &answers);
+        let arc = arc::verify(&self.engine, &message, chain, &answers);
         let dmarc = self.dmarc(&message, &dkim, envelope, &mut answers, deadline).await;
         Authentication {
             forwarded_for: forwarded_for(envelope.spf, &dkim),

@@ -165,6 +165,9 @@ pub enum Arc {
     None,
     /// The chain is intact. Who has sealed it, the newest first.
     Pass(Vec<DomainName>),
+    /// The chain is complete, and was not verified: it was sealed last by this domain, which nobody here trusts, or
+    /// it wants more keys than one message may ask for.
+    Unverified(DomainName),
     /// The chain is broken.
     Fail,
     /// The DNS failed: nobody knows.

@@ -158,6 +158,9 @@ pub(super) fn of_authentication(found: &Authentication) -> Vec<Note> {
             let newest = sealers.first().map_or("", |sealer| sealer.as_str());
             notes.push(note("arc", format_compact!("pass {newest}"), "message"));
         }
+        authentication::Arc::Unverified(newest) => {
+            notes.push(note("arc", format_compact!("not verified {newest}"), "message"));
+        }
         authentication::Arc::Fail => notes.push(note("arc", "fail", "message")),
         authentication::Arc::TempError => notes.push(note("arc", "temperror", "message")),
     }
