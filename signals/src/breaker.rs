@@ -4,8 +4,8 @@
 //! that they tell something of the server rather than of the names asked for. While it is open nothing is asked
 //! but probes, which come ever more rarely; the first success closes it.
 //!
-//! Known limit: who makes a quiet server look up names of his own that fail, and nothing else, opens it until
-//! the first probe, which asks for what he has no hand in.
+//! Before it opens it may be in doubt: where a stranger chooses what is asked, his own names may be all that fails.
+//! Nothing is given up then before a question that he has no hand in has failed as well.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -37,8 +37,16 @@ impl Default for BreakerOptions {
 
 #[derive(Clone, Copy, Debug)]
 enum State {
-    Closed { failures: u32, first: Option<Instant> },
-    Open { since: Instant, wait: Duration },
+    Closed {
+        failures: u32,
+        first: Option<Instant>,
+    },
+    /// So many have failed, and whether it opens is being found out.
+    Doubted,
+    Open {
+        since: Instant,
+        wait: Duration,
+    },
 }
 
 const CLOSED: State = State::Closed { failures: 0, first: None };
@@ -65,7 +73,7 @@ impl Breaker {
     pub(crate) fn open_since(&self) -> Option<Instant> {
         match *self.state() {
             State::Open { since, .. } => Some(since),
-            State::Closed { .. } => None,
+            State::Closed { .. } | State::Doubted => None,
         }
     }
 
@@ -73,20 +81,34 @@ impl Breaker {
     pub(crate) fn succeeded(&self, now: Instant) -> Option<Duration> {
         match std::mem::replace(&mut *self.state(), CLOSED) {
             State::Open { since, .. } => Some(now.saturating_duration_since(since)),
-            State::Closed { .. } => None,
+            State::Closed { .. } | State::Doubted => None,
         }
     }
 
     /// Takes note of a failure; if it was this that opened the breaker, says when to probe.
     pub(crate) fn failed(&self, now: Instant) -> Option<Duration> {
+        if self.is_doubted_by(now) { self.open(now) } else { None }
+    }
+
+    /// Takes note of a failure that says little by itself. Whether it was the last of a row: then [`Self::open`] opens
+    /// the breaker, and until then a success closes it.
+    pub(crate) fn is_doubted_by(&self, now: Instant) -> bool {
         let mut state = self.state();
-        let State::Closed { failures, first } = *state else { return None };
+        let State::Closed { failures, first } = *state else { return false };
         let first = first.filter(|&first| now.saturating_duration_since(first) <= self.options.within);
         let failures = if first.is_some() { failures.saturating_add(1) } else { 1 };
         if failures != self.options.failures {
             *state = State::Closed { failures, first: first.or(Some(now)) };
-            return None;
+            return false;
         }
+        *state = State::Doubted;
+        true
+    }
+
+    /// Opens a breaker that is in doubt still, and says when to probe.
+    pub(crate) fn open(&self, now: Instant) -> Option<Duration> {
+        let mut state = self.state();
+        let State::Doubted = *state else { return None };
         let wait = self.options.first_probe;
         *state = State::Open { since: now, wait };
         Some(wait)
@@ -120,6 +142,19 @@ mod tests {
         let later = now + Duration::from_secs(5);
         assert_eq!(breaker.succeeded(later), Some(Duration::from_secs(5)));
         assert_eq!((breaker.succeeded(later), breaker.open_since()), (None, None));
+    }
+
+    #[test]
+    fn in_doubt_it_is_closed_and_a_success_ends_the_doubt() {
+        let (breaker, now) = (breaker(2), Instant::now());
+        assert_eq!(breaker.open(now), None, "nothing has failed");
+        assert_eq!([breaker.is_doubted_by(now), breaker.is_doubted_by(now)], [false, true]);
+        assert!(!breaker.is_doubted_by(now), "it is doubted once");
+        assert_eq!((breaker.open_since(), breaker.probe_failed(), breaker.failed(now)), (None, None, None));
+        assert_eq!((breaker.succeeded(now), breaker.open(now)), (None, None));
+        assert_eq!([breaker.is_doubted_by(now), breaker.is_doubted_by(now)], [false, true]);
+        assert_eq!(breaker.open(now), Some(Duration::from_secs(2)));
+        assert_eq!((breaker.open_since(), breaker.open(now)), (Some(now), None));
     }
 
     #[test]

@@ -267,7 +267,9 @@ async fn given_up(server: &TestServer, known: Option<&str>, alive: &AtomicBool) 
     for question in questions {
         assert!(matches!(question.await.unwrap(), Err(Failure::TimedOut | Failure::ServerFailed)));
     }
-    assert!(dns.health().suspended_for.is_some());
+    while dns.health().suspended_for.is_none() {
+        tokio::task::yield_now().await;
+    }
     dns
 }
 
@@ -321,18 +323,36 @@ async fn servers_that_were_not_there_at_the_start_are_tried_until_they_are() {
     }
 }
 
+/// The server knows everything but the names of one sender, whose own servers are dead.
 #[tokio::test]
-async fn nobodys_own_names_keep_lookups_suspended() {
-    let alive = Arc::new(AtomicBool::new(true));
-    let is_alive = Arc::clone(&alive);
-    let server = TestServer::start(move |asked| match is_alive.load(Relaxed) {
-        true => addresses(&asked.name, &["192.0.2.1"]),
-        false if asked.is(".") => Say::Records(vec![root_server()]),
-        false => Say::Bare(ResponseCode::ServFail),
-    })
-    .await;
-    let dns = given_up(&server, Some("his.example"), &alive).await;
-    resumed(&dns).await;
+async fn nobodys_own_names_suspend_lookups() {
+    for root_is_known in [true, false] {
+        let server = TestServer::start(move |asked| match asked.name.to_ascii().as_str() {
+            "." if root_is_known => Say::Records(vec![root_server()]),
+            "." => Say::Bare(ResponseCode::Refused),
+            name if name.ends_with(".hole.example.") => Say::Nothing,
+            _ => addresses(&asked.name, &["192.0.2.1"]),
+        })
+        .await;
+        let breaker = BreakerOptions { failures: 8, ..BreakerOptions::default() };
+        let timeout = Duration::from_millis(500);
+        let options = ResolverOptions { breaker, timeout, retries: 0, ..server.hurried() };
+        let dns = Resolver::new(options).unwrap();
+        assert!(dns.a(&name("known.example")).await.is_ok());
+        let questions: Vec<_> = (0..60)
+            .map(|n| {
+                let dns = dns.clone();
+                tokio::spawn(async move { dns.txt(&name(&format!("s._domainkey.d{n}.hole.example"))).await })
+            })
+            .collect();
+        for question in questions {
+            assert_eq!(question.await.unwrap(), Err(Failure::TimedOut));
+        }
+        assert!(dns.a(&name("src.example")).await.is_ok(), "everybody else is asked about");
+        assert_eq!((dns.health().suspensions, dns.health().not_asked), (0, 0));
+        server.has_been_asked(62).await;
+        assert!(server.asked().iter().any(|asked| asked.is(".")), "after eight failures");
+    }
 }
 
 fn root_server() -> Record {

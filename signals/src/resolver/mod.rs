@@ -9,7 +9,8 @@
 //! taken for nothing.
 //!
 //! Known limits: no validation of DNSSEC, no DNS cookies (hickory has none); a server's answer is believed as
-//! far as its letter case, port and id can tell. One breaker for all servers: hickory chooses among them.
+//! far as its letter case, port and id can tell. One breaker for all servers: hickory chooses among them. One that
+//! answers for the root from its cache, and for nothing else, is not given up: each message waits its time for it.
 
 mod cache;
 mod health;
@@ -172,8 +173,8 @@ impl Inner {
             }
             Err(failure @ (Failure::ServerFailed | Failure::TimedOut)) => {
                 self.counters.failed(*failure);
-                if let Some(wait) = self.breaker.failed(Instant::now()) {
-                    self.suspend(question, *failure, wait);
+                if self.breaker.is_doubted_by(Instant::now()) {
+                    self.doubt(question, *failure);
                 }
             }
             Err(Failure::Suspended) => {}
@@ -187,26 +188,44 @@ impl Inner {
         }
     }
 
-    fn suspend(self: &Arc<Self>, question: &Question, failure: Failure, wait: Duration) {
+    /// The questions that failed may all have been of one sender's choosing: the servers are given up when they do
+    /// not answer what he has no hand in either.
+    fn doubt(self: &Arc<Self>, question: &Question, failure: Failure) {
+        let answered_last = self.answered_last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let question = answered_last.unwrap_or_else(|| question.clone());
+        self.runtime.spawn(probe(Arc::downgrade(self), question, failure));
+    }
+
+    /// Suspends lookups, if they are not; says when to probe next, unless an answer has come meanwhile.
+    fn suspend(&self, failure: Failure) -> Option<Duration> {
+        let Some(wait) = self.breaker.open(Instant::now()) else { return self.breaker.probe_failed() };
         count(&self.counters.suspensions);
         let failures = self.options.breaker.failures;
         tracing::warn!(failures, last = %failure, "the DNS does not answer: lookups are suspended");
-        let answered_last = self.answered_last.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let question = answered_last.unwrap_or_else(|| question.clone());
-        self.runtime.spawn(probe(Arc::downgrade(self), question, wait));
+        Some(wait)
+    }
+
+    /// Whether there is an answer for the root, which no sender of mail has a hand in, or to this question, since not
+    /// every server answers for the root. Both at once, so that silence is waited for once.
+    async fn is_alive(&self, question: &Question) -> bool {
+        tokio::select! {
+            true = self.upstream.answers_for_root() => true,
+            true = async { self.upstream.ask(question).await.is_answer() } => true,
+            else => false,
+        }
     }
 }
 
-/// Asks again, ever more rarely, until there is an answer or nobody left to want one: first for the root, which no
-/// sender of mail has a hand in, and then this question, since not every server answers for the root.
-async fn probe(inner: Weak<Inner>, question: Question, mut wait: Duration) {
+/// Asks at once, then ever more rarely, until there is an answer or nobody left to want one.
+async fn probe(inner: Weak<Inner>, question: Question, failure: Failure) {
+    let mut wait = Duration::ZERO;
     loop {
         sleep(wait).await;
         let Some(inner) = inner.upgrade() else { return };
-        if inner.upstream.answers_for_root().await || inner.upstream.ask(&question).await.is_answer() {
+        if inner.is_alive(&question).await {
             return inner.succeeded();
         }
-        match inner.breaker.probe_failed() {
+        match inner.suspend(failure) {
             Some(longer) => wait = longer,
             None => return,
         }
