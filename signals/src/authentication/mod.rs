@@ -12,9 +12,9 @@
 //! no record is a permanent error, a failure or a time-out a temporary one.
 //!
 //! Invariants: at most [`Options::signatures`] signatures, those of From's organisation first; 50 ARC sets, of which
-//! ten keys are asked for, and none when the newest sealer is not trusted; work in proportion to the message. A signature that does not cover From, covers only a part of the body, is made
-//! with SHA-1, has expired, or whose key is too short, does not pass. Whatever the message is, there is an
-//! [`Authentication`].
+//! ten keys are asked for, and none when the newest sealer is not trusted; work in proportion to the message.
+//! A signature that does not cover From, covers only a part of the body, is made with SHA-1, has expired, or
+//! whose key is too short, does not pass. Whatever the message is, there is an [`Authentication`].
 //!
 //! Known limits: `x=` is compared with the system's clock inside mail-auth. A key's `t=y` (testing) is
 //! ignored, as a signature that verifies proves its domain all the same, and so are its `h=` and `s=`. A
