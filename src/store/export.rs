@@ -13,7 +13,7 @@ use super::directory::{self, Directory, Found};
 use super::format::{self, AUDIT, LABELS, LEARNED, OVERRIDES, VERSION, is_readable};
 use super::recover::read_heading;
 use super::shelf::{Shelf, ShelfError};
-use super::{Store, StoreError};
+use super::{Store, StoreError, owner};
 use policy_core::State;
 use policy_core::audit::Change;
 use policy_core::evidence::Record;
@@ -114,18 +114,28 @@ fn head(out: &mut impl Write, secret: Option<[u8; 16]>, written: Timestamp) -> i
     line(out, &Head { version: VERSION, secret, written })
 }
 
-/// Writes the state of a directory as lines. Returns how many entries it has.
+/// Writes the state of a directory as lines. Returns how many entries it has. Opening a database may write to it: what
+/// root writes there is given to the directory's owner.
 ///
 /// # Errors
 ///
-/// There is none, a daemon holds it, or it cannot be read to its end.
+/// There is none, a daemon holds it, it cannot be read to its end, or its owner cannot be set.
 pub fn export(path: &Path, out: &mut impl Write) -> Result<u64, ExportError> {
-    let no_state = || ExportError::NoState(path.to_owned());
-    let head = directory::read_head(path).map_err(|_| no_state())?;
-    let (Found::Head(head), true) = (head, path.join("pages").exists()) else { return Err(no_state()) };
-    if !is_readable(head.version) {
-        return Err(no_state());
+    let head = readable_head(path)?;
+    owner::kept(path, || export_held(path, head, out))
+}
+
+/// The head of a state that this version reads.
+fn readable_head(path: &Path) -> Result<directory::Head, ExportError> {
+    let unusable = |source| StoreError::Unusable { directory: path.to_owned(), source };
+    path.metadata().map_err(unusable)?;
+    match directory::read_head(path).map_err(unusable)? {
+        Found::Head(head) if is_readable(head.version) && path.join("pages").exists() => Ok(head),
+        _ => Err(ExportError::NoState(path.to_owned())),
     }
+}
+
+fn export_held(path: &Path, head: directory::Head, out: &mut impl Write) -> Result<u64, ExportError> {
     let directory = Directory::hold(path)?;
     let failed = |source| StoreError::Shelf { directory: path.to_owned(), source };
     let shelf = Shelf::open(&directory.pages()).map_err(failed)?;

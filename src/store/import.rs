@@ -14,7 +14,7 @@ use super::format::{OLDEST, VERSION, is_readable};
 use super::recover;
 use super::shelf::Shelf;
 use super::writer::write_new;
-use super::{Store, StoreError, directory};
+use super::{Store, StoreError, directory, owner};
 use policy_core::State;
 use policy_core::known::{Heard, Known};
 use policy_core::time::Timestamp;
@@ -71,11 +71,13 @@ pub enum ImportError {
     Read(#[from] io::Error),
 }
 
-/// Takes lines into the state of a directory, which has at most `memory` octets.
+/// Takes lines into the state of a directory, which has at most `memory` octets. What root writes there is given to the
+/// directory's owner.
 ///
 /// # Errors
 ///
-/// Something is wrong with a line, a daemon holds the directory, or it cannot be written; nothing has changed.
+/// Something is wrong with a line, a daemon holds the directory, or it cannot be written; nothing has changed. Or all
+/// is written, and its owner cannot be set: [`StoreError::Owner`].
 pub fn import(
     path: &Path,
     memory: usize,
@@ -84,6 +86,17 @@ pub fn import(
     now: Timestamp,
 ) -> Result<Imported, ImportError> {
     let theirs = read_head(lines)?;
+    owner::kept(path, || take_in(path, memory, theirs, lines, how, now))
+}
+
+fn take_in(
+    path: &Path,
+    memory: usize,
+    theirs: Option<[u8; 16]>,
+    lines: &mut impl BufRead,
+    how: Import,
+    now: Timestamp,
+) -> Result<Imported, ImportError> {
     let place = match (how, theirs) {
         (Import::Replace, Some(secret)) => {
             Place { state: State::new(memory, secret, now), secret, directory: Directory::hold(path)? }
@@ -139,18 +152,22 @@ const NO_SECRET: &str = "has no secret, so these lines are no whole state that c
 const TOO_MANY: &str =
     "is one too many for a running daemon's memory; import into its directory while it is stopped";
 
-/// Takes what another program knows of clients into the state of a directory.
+/// Takes what another program knows of clients into the state of a directory. What root writes there is given to the
+/// directory's owner.
 ///
 /// # Errors
 ///
-/// A daemon holds the directory, or it cannot be written; nothing has changed.
+/// A daemon holds the directory, or it cannot be written; nothing has changed. Or all is written, and its owner cannot
+/// be set: [`StoreError::Owner`].
 pub fn know(path: &Path, memory: usize, known: &[Known], now: Timestamp) -> Result<Imported, ImportError> {
     let new = super::secret().map_err(StoreError::Random)?;
-    let place = existing(path, memory, new, now)?;
-    let mut imported = Imported::default();
-    known.iter().for_each(|known| imported.know(&place.state, known, now));
-    place.write(path, now)?;
-    Ok(imported)
+    owner::kept(path, || {
+        let place = existing(path, memory, new, now)?;
+        let mut imported = Imported::default();
+        known.iter().for_each(|known| imported.know(&place.state, known, now));
+        place.write(path, now)?;
+        Ok(imported)
+    })
 }
 
 impl Imported {

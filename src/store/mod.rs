@@ -31,6 +31,7 @@ mod directory;
 mod export;
 mod format;
 mod import;
+mod owner;
 mod recover;
 mod shelf;
 mod writer;
@@ -68,6 +69,18 @@ pub enum StoreError {
     Unusable {
         /// The directory.
         directory: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// What was written there as root is not its owner's, who could not read it.
+    #[error("{}: what was written cannot be given to the directory's owner ({source}); do so before the daemon starts, which could not read it: chown -R {user}:{group} {}", directory.display(), directory.display())]
+    Owner {
+        /// The directory.
+        directory: PathBuf,
+        /// Its owner, by number.
+        user: u32,
+        /// Its group, by number.
+        group: u32,
         /// Why.
         source: io::Error,
     },

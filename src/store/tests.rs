@@ -523,3 +523,35 @@ async fn an_import_that_fails_changes_nothing() {
     assert!(matches!(export(empty.path(), &mut Vec::new()), Err(ExportError::NoState(_))));
     assert_eq!(names(empty.path()), [""; 0]);
 }
+
+#[test]
+fn an_export_from_nowhere_says_that_nothing_is_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let error = export(&dir.path().join("nowhere"), &mut Vec::new()).unwrap_err().to_string();
+    assert!(error.contains("nowhere: No such file or directory"), "{error}");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let error = export(file.path(), &mut Vec::new()).unwrap_err().to_string();
+    assert!(error.contains("Not a directory"), "{error}");
+}
+
+/// Only root can give anything away; who else runs this has nothing to see.
+#[tokio::test]
+async fn what_root_imports_and_exports_stays_the_daemons() {
+    use std::os::unix::fs::{MetadataExt, chown};
+    let daemon = 12_345;
+    let (from, _) = written(3).await;
+    let lines = exported(from.path());
+    let into = tempfile::tempdir().unwrap();
+    if chown(into.path(), Some(daemon), Some(daemon)).is_err() {
+        return;
+    }
+    let owners = || files(into.path()).into_iter().map(|file| file.metadata().unwrap().uid());
+    for how in [Import::Replace, Import::Merge] {
+        import(into.path(), MEMORY, &mut lines.as_bytes(), how, NOW).unwrap();
+        assert!(owners().count() > 2 && owners().all(|owner| owner == daemon));
+    }
+    exported(into.path());
+    assert!(owners().all(|owner| owner == daemon));
+    know(into.path(), MEMORY, &[], NOW).unwrap();
+    assert!(owners().all(|owner| owner == daemon));
+}
