@@ -85,8 +85,8 @@ fn tell(program: Program, carried: &Carried, taken: Option<Imported>) -> ExitCod
         return ExitCode::SUCCESS;
     }
     print(&format!(
-        "# From {program}, for /etc/tempfail/tempfail.toml. These lines belong before its first [section]; what a\n\
-         # section there already says of the same key is to be joined by hand.\n{}",
+        "# From {program}, for /etc/tempfail/tempfail.toml. Each line belongs under the [section] that is there already;\n\
+         # remove the # before a [section] that is not. What yours says of a key already is to be joined by hand.\n{}",
         carried.settings
     ))
 }

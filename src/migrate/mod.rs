@@ -166,7 +166,7 @@ impl Left {
 impl fmt::Display for Left {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (why, count, examples) in self.reasons() {
-            writeln!(f, "  {count} {why}")?;
+            writeln!(f, "  {count} x {why}")?;
             examples.iter().try_for_each(|example| writeln!(f, "      {example}"))?;
             let more = count.saturating_sub(examples.len() as u64);
             if more > 0 && !examples.is_empty() {

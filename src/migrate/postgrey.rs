@@ -53,7 +53,8 @@ fn clients(path: &Path, carried: &mut Carried) -> Result<(), MigrateError> {
         match whitelist::client(&line) {
             Ok(client) => carried.settings.client(client, origin),
             Err(_) if two_octets => {
-                let why = "are two octets, which postgrey documents as a /16 and takes for a /24; write the network";
+                let why =
+                    "two octets, which postgrey documents as a /16 and takes for a /24; write the network";
                 carried.left.note(why, format_args!("{origin} {line}"));
             }
             Err(why) => carried.left.note(why, format_args!("{origin} {line}")),
@@ -96,9 +97,9 @@ fn note(left: &mut Left, path: &Path, why: &'static str, key: &str) {
     }
 }
 
-const HASHED: &str = "are hashed (postgrey --privacy), so nobody knows whose they are";
-const PENDING: &str = "are triplets that have not passed yet; they are new to tempfail";
-const UNREADABLE: &str = "are no entries of postgrey";
+const HASHED: &str = "hashed client (postgrey --privacy), so nobody knows whose it is";
+const PENDING: &str = "triplet that has not passed yet; it is new to tempfail";
+const UNREADABLE: &str = "no entry of postgrey";
 
 fn entry(key: &str, value: &str, clients: &mut Clients, now: Timestamp) -> Result<(), &'static str> {
     let mut numbers = value.split(',').map(|number| number.parse::<u64>());

@@ -38,8 +38,7 @@ pub(super) fn read(place: &Path, carried: &mut Carried) -> Result<(), MigrateErr
         let (root, macros) = ucl::parse(&places::text(&path)?)
             .map_err(|(line, what)| MigrateError::Line { path: path.clone(), line, what })?;
         for (line, text) in macros {
-            let why =
-                "are macros, which are not followed; name the files they include, if these say anything";
+            let why = "macro, which is not followed; name the file it includes, if that says anything";
             carried.left.note(why, format_args!("{}:{line} {text}", path.display()));
         }
         let mut source = Source { path: &path, carried };
@@ -82,11 +81,15 @@ impl Source<'_> {
                 "whitelisted_rcpts" => self.recipients(node),
                 "whitelisted_ip" => self.map(node, Self::client),
                 "whitelisted_user" => {
-                    self.leave("are lists of users; who has authenticated is exempt anyway", node, key);
+                    self.leave("list of users; who has authenticated is exempt anyway", node, key);
                 }
                 "max_rate_mult" | "max_bucket_mult" | "ham_factor_rate" | "spam_factor_rate"
                 | "ham_factor_burst" | "spam_factor_burst" => {
-                    self.leave("say how limits grow; here a sender's quota follows its good mail", node, key);
+                    self.leave(
+                        "setting of how limits grow; here a sender's quota follows its good mail",
+                        node,
+                        key,
+                    );
                 }
                 _ => self.leave(NO_COUNTERPART, node, &format!("ratelimit {key}")),
             }
@@ -97,15 +100,15 @@ impl Source<'_> {
         let by = limit.get("selector").and_then(Node::text).unwrap_or(name);
         if !matches!(by, "ip" | "rip") {
             let why = match by {
-                by if by.contains("user") => "are limits by user; who has authenticated is exempt here",
-                _ => "are limits by something else than the client's address",
+                by if by.contains("user") => "limit by user; who has authenticated is exempt here",
+                _ => "limit by something else than the client's address",
             };
             return self.leave(why, limit, &format!("{name}, by {by}"));
         }
         let buckets: Option<Vec<f64>> =
             limit.get("bucket").unwrap_or(limit).elements_of_buckets().into_iter().map(hourly).collect();
         let Some(least) = buckets.and_then(|hourly| hourly.into_iter().reduce(f64::min)) else {
-            return self.leave("are limits that rspamd would not take either", limit, name);
+            return self.leave("limit that rspamd would not take either", limit, name);
         };
         // Of several limits the strictest binds, wherever it stands.
         let set = self
@@ -131,7 +134,7 @@ impl Source<'_> {
                 "whitelisted_ip" => self.map(node, Self::client),
                 "whitelist_domains_url" => self.map(node, Self::client),
                 "expire" | "ipv4_mask" | "ipv6_mask" | "max_data_len" => self.leave(
-                    "say how a retry is known; here it is known by verified domain, host name or prefix, for its time",
+                    "setting of how a retry is known; here it is known by verified domain, host name or prefix, for its time",
                     node,
                     key,
                 ),
@@ -142,10 +145,10 @@ impl Source<'_> {
 
     fn wait(&mut self, node: &Node) {
         let Some(secs) = node.text().and_then(seconds) else {
-            return self.leave("are times that rspamd would not take either", node, "greylist timeout");
+            return self.leave("time that rspamd would not take either", node, "greylist timeout");
         };
         if secs > LONGEST_WAIT {
-            let why = "are longer than the five minutes that anybody waits here at most";
+            let why = "longer than the five minutes that anybody waits here at most";
             self.leave(why, node, &format!("greylist timeout, {secs} seconds"));
         }
         let place = self.at(node);
@@ -191,19 +194,19 @@ impl Source<'_> {
     fn map(&mut self, node: &Node, take: fn(&mut Self, &str, String)) {
         for element in node.elements() {
             let Some(text) = element.text() else {
-                self.leave("are maps in a form of their own", element, "");
+                self.leave("map in a form of its own", element, "");
                 continue;
             };
             match self.file(text) {
                 Named::Nothing => take(self, text, self.at(element)),
-                Named::Elsewhere => self.leave("are maps that lie elsewhere", element, text),
+                Named::Elsewhere => self.leave("map that lies elsewhere", element, text),
                 Named::File(path) => match places::list(&path) {
                     // A value behind a key says how much it counts.
                     Ok(lines) => lines.into_iter().for_each(|(place, line)| {
                         let key = line.split_whitespace().next().unwrap_or_default();
                         take(self, key, place);
                     }),
-                    Err(error) => self.leave("are maps that cannot be read", element, &error.to_string()),
+                    Err(error) => self.leave("map that cannot be read", element, &error.to_string()),
                 },
             }
         }
@@ -246,7 +249,7 @@ enum Named {
 
 const RECIPIENTS: &str = "limits.cold.recipients";
 const WAIT: &str = "first_contact.wait";
-const NO_COUNTERPART: &str = "are keys without a counterpart";
+const NO_COUNTERPART: &str = "key without a counterpart";
 
 fn is_place(text: &str) -> bool {
     text.starts_with(['/', '$']) || text.contains("://")

@@ -47,22 +47,36 @@ impl Settings {
     }
 }
 
-/// Lines that the configuration takes as they are.
+/// Lines for the configuration, by section. The header of each is a comment: the operator's file has it as a rule, and a
+/// second one would be an error.
 impl fmt::Display for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (key, (value, origin)) in &self.keys {
-            writeln!(f, "{key} = {value} # {}", comment(origin))?;
-        }
-        let lists = [("clients", &self.clients), ("recipients", &self.recipients)];
-        for (name, values) in lists.into_iter().filter(|(_, values)| !values.is_empty()) {
-            writeln!(f, "exempt.{name} = [")?;
-            for (value, origin) in values {
-                writeln!(f, "  \"{value}\", # {}", comment(origin))?;
-            }
-            writeln!(f, "]")?;
+        for (section, lines) in self.sections() {
+            write!(f, "\n# [{section}]\n{lines}")?;
         }
         Ok(())
     }
+}
+
+impl Settings {
+    fn sections(&self) -> BTreeMap<&str, String> {
+        let mut sections: BTreeMap<&str, String> = BTreeMap::new();
+        for (key, (value, origin)) in &self.keys {
+            let (section, key) = key.rsplit_once('.').unwrap_or(("", key));
+            let line = format!("{key} = {value} # {}\n", comment(origin));
+            sections.entry(section).or_default().push_str(&line);
+        }
+        let lists = [("clients", &self.clients), ("recipients", &self.recipients)];
+        for (name, values) in lists.into_iter().filter(|(_, values)| !values.is_empty()) {
+            sections.entry("exempt").or_default().push_str(&list(name, values));
+        }
+        sections
+    }
+}
+
+fn list(name: &str, values: &Values) -> String {
+    let value = |(value, origin): (&String, &String)| format!("  \"{value}\", # {}\n", comment(origin));
+    format!("{name} = [\n{}]\n", values.iter().map(value).collect::<String>())
 }
 
 /// What a comment can hold: a file's name is whatever somebody called it.

@@ -95,10 +95,10 @@ fn clients(path: &Path, carried: &mut Carried) -> Result<(), MigrateError> {
     Ok(())
 }
 
-const PENDING: &str = "are triplets that have not passed yet; they are new to tempfail";
+const PENDING: &str = "triplet that has not passed yet; it is new to tempfail";
 const OPTED_IN: &str =
-    "are recipients that want greylisting; tempfail treats all alike but those that are exempt";
-const UNREADABLE: &str = "are no rows of sqlgrey";
+    "recipient that wants greylisting; tempfail treats all alike but those that are exempt";
+const UNREADABLE: &str = "no row of sqlgrey";
 
 fn database(path: &Path, carried: &mut Carried, now: Timestamp) -> Result<(), MigrateError> {
     let there = tables(path)?;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::Config;
+use crate::config::{self, Config};
 
 const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 
@@ -22,9 +22,23 @@ fn reasons(carried: &Carried) -> Vec<String> {
     carried.left.reasons().map(|(why, count, _)| format!("{count} {why}")).collect()
 }
 
+/// The shipped configuration, with each line under its section.
+fn pasted(settings: &Settings) -> String {
+    settings.to_string().split("\n# [").skip(1).fold(config::SAMPLE.to_owned(), |text, lines| {
+        let (section, lines) = lines.split_once("]\n").unwrap();
+        let header = format!("\n[{section}]\n");
+        assert_eq!(text.matches(&header).count(), 1, "{section}");
+        text.replace(&header, &format!("{header}{lines}"))
+    })
+}
+
 /// The policy that the lines make, which the configuration takes without a word.
 fn policy(carried: &Carried) -> std::sync::Arc<policy_core::policy::Policy> {
-    let checked = Config::parse("carried.toml", &carried.settings.to_string()).unwrap();
+    let text = pasted(&carried.settings);
+    let checked = Config::parse("carried.toml", &text).unwrap();
+    // Alone they are no less.
+    let alone = Config::parse("alone.toml", &carried.settings.to_string().replace("\n# [", "\n[")).unwrap();
+    assert_eq!(alone.config, checked.config);
     assert!(checked.warnings.is_empty(), "{:?}", checked.warnings);
     checked.config.policy
 }
@@ -55,11 +69,11 @@ fn postgreys_lists_become_exemptions() {
     assert_eq!(
         reasons(&carried),
         [
-            "2 are no networks and no names of hosts",
-            "1 are regular expressions; name the domains they stand for under [exempt] clients",
-            "1 are regular expressions; name the recipients under [exempt] recipients",
-            "1 are two octets, which postgrey documents as a /16 and takes for a /24; write the network",
-            "1 stand for the whole internet",
+            "2 no network and no name of a host",
+            "1 regular expression; name the domains it stands for under [exempt] clients",
+            "1 regular expression; name the recipients under [exempt] recipients",
+            "1 the whole internet",
+            "1 two octets, which postgrey documents as a /16 and takes for a /24; write the network",
         ]
     );
     let all = carried.left.to_string();
@@ -103,8 +117,8 @@ fn rspamds_settings_become_keys() {
     ]);
     let carried = carried(Program::Rspamd, &dir);
     let lines = carried.settings.to_string();
-    assert!(lines.contains("first_contact.wait = \"300s\" # "), "{lines}");
-    assert!(lines.contains("limits.cold.recipients = \"90/h\" # "), "{lines}");
+    assert!(lines.contains("\n# [first_contact]\nwait = \"300s\" # "), "{lines}");
+    assert!(lines.contains("\n# [limits.cold]\nrecipients = \"90/h\" # "), "{lines}");
     let policy = policy(&carried);
     for address in ["192.0.2.9", "198.51.100.7", "203.0.113.200"] {
         assert!(policy.exempt.clients.contains(address.parse().unwrap()), "{address}");
@@ -113,14 +127,14 @@ fn rspamds_settings_become_keys() {
     assert_eq!(
         reasons(&carried),
         [
-            "1 are keys without a counterpart",
-            "1 are limits by something else than the client's address",
-            "1 are limits by user; who has authenticated is exempt here",
-            "1 are longer than the five minutes that anybody waits here at most",
-            "1 are macros, which are not followed; name the files they include, if these say anything",
-            "1 are maps that lie elsewhere",
-            "1 are no networks and no names of hosts",
-            "1 say how a retry is known; here it is known by verified domain, host name or prefix, for its time",
+            "1 key without a counterpart",
+            "1 limit by something else than the client's address",
+            "1 limit by user; who has authenticated is exempt here",
+            "1 longer than the five minutes that anybody waits here at most",
+            "1 macro, which is not followed; name the file it includes, if that says anything",
+            "1 map that lies elsewhere",
+            "1 no network and no name of a host",
+            "1 setting of how a retry is known; here it is known by verified domain, host name or prefix, for its time",
         ]
     );
     let off = place(&[
@@ -128,7 +142,7 @@ fn rspamds_settings_become_keys() {
         ("override.d/greylist.conf", "enabled = false;"),
     ]);
     let off = super::carry(Program::Rspamd, &[off.path().to_owned()], NOW).unwrap();
-    assert!(off.settings.to_string().contains("first_contact.wait = \"0s\""));
+    assert!(off.settings.to_string().contains("\n# [first_contact]\nwait = \"0s\""));
 }
 
 #[test]

@@ -8,8 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 /// Why a line has no counterpart.
 type Why = &'static str;
 
-pub(super) const REGEXP: Why =
-    "are regular expressions; name the domains they stand for under [exempt] clients";
+pub(super) const REGEXP: Why = "regular expression; name the domains it stands for under [exempt] clients";
 
 /// A network or an address; of an IPv4 address its first three octets are a /24.
 pub(super) fn network(text: &str) -> Option<IpNet> {
@@ -28,14 +27,14 @@ pub(super) fn network(text: &str) -> Option<IpNet> {
 pub(super) fn client(text: &str) -> Result<String, Why> {
     if let Some(network) = network(text) {
         return match network.prefix_len() {
-            0 => Err("stand for the whole internet"),
+            0 => Err("the whole internet"),
             _ => Ok(network.to_string()),
         };
     }
     if text.starts_with('/') {
         return Err(REGEXP);
     }
-    name(text).ok_or("are no networks and no names of hosts")
+    name(text).ok_or("no network and no name of a host")
 }
 
 /// The name of a host or a domain.
@@ -47,9 +46,9 @@ pub(super) fn name(text: &str) -> Option<String> {
 /// A recipient: `user@domain`, `user@`, or a domain.
 pub(super) fn recipient(text: &str) -> Result<String, Why> {
     if text.starts_with('/') {
-        return Err("are regular expressions; name the recipients under [exempt] recipients");
+        return Err("regular expression; name the recipients under [exempt] recipients");
     }
     let value = if text.contains('@') { text.to_owned() } else { format!("@{text}") };
     let plain = value.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\');
-    if plain && config::is_recipient(&value) { Ok(value.to_lowercase()) } else { Err("are no recipients") }
+    if plain && config::is_recipient(&value) { Ok(value.to_lowercase()) } else { Err("no recipient") }
 }

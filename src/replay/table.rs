@@ -14,7 +14,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} messages: {} ham, {} spam", self.messages, self.ham, self.spam)?;
         if self.torn_lines > 0 {
-            writeln!(f, "{} torn last lines left out", self.torn_lines)?;
+            writeln!(f, "{} left out as a last line that was torn", self.torn_lines)?;
         }
         self.qualities(f)?;
         self.curve(f)?;

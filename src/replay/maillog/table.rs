@@ -35,10 +35,10 @@ impl LogReport {
         for (count, what) in [
             (log.authenticated, "of authenticated clients, not judged"),
             (log.local, "from this host itself, not judged"),
-            (log.unfinished, "never came into the queue, or are not whole in the log"),
-            (log.unknown_recipients, "recipients refused as unknown, which is held against the client"),
-            (log.refused, "refusals of the mail server for other reasons"),
-            (log.torn_lines, "torn last lines left out"),
+            (log.unfinished, "never in the queue, or not whole in the log"),
+            (log.unknown_recipients, "refused for an unknown recipient, which is held against the client"),
+            (log.refused, "refused by the mail server for other reasons"),
+            (log.torn_lines, "left out as a last line that was torn"),
         ] {
             if count > 0 {
                 writeln!(f, "{count:>8} {what}")?;
