@@ -7,8 +7,10 @@ use ipnet::Ipv4Net;
 use signals::gather;
 use signals::lists::{self, Code, Kind, ListOptions, MAX_LISTS, Meaning, Role, presets};
 use signals::resolver::ResolverOptions;
+use std::fs::File;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const DNS_PORT: u16 = 53;
@@ -89,7 +91,22 @@ fn signals(mut section: Section<'_>, lookups: &mut Lookups, enabled: &mut bool, 
     section.set("operators", &mut lookups.operators, |value| {
         values::list(value, "the path of a file", |value| value.text("the path of a file").map(PathBuf::from))
     });
+    for path in &lookups.operators {
+        if let Err(error) = is_readable(path) {
+            let what =
+                format!("{}: {error}; a daemon that cannot read it knows no operators", path.display());
+            section.warn("operators", &what);
+        }
+    }
     section.finish();
+}
+
+/// Whether whoever checks the configuration can read a file. Opening a FIFO would wait for whoever writes to it.
+fn is_readable(path: &Path) -> io::Result<()> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    File::open(path).map(drop)
 }
 
 fn dns(mut section: Section<'_>, options: &mut ResolverOptions) {

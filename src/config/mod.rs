@@ -211,7 +211,7 @@ impl Config {
     pub fn parse(name: &str, text: &str) -> Result<Checked, ConfigError> {
         let (document, errors) = DeTable::parse_recoverable(text);
         let findings = Findings::default();
-        errors.iter().for_each(|error| findings.syntax(error));
+        errors.iter().for_each(|error| findings.syntax(error, text));
         let config = sections::document(Section::top(&document, &findings));
         let broken: Vec<_> = errors.iter().map(|error| error.span().unwrap_or_default()).collect();
         let diagnostics = findings.into_diagnostics(name, text, &broken);

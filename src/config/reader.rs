@@ -116,13 +116,16 @@ impl Findings {
         self.list.borrow_mut().push(Finding { severity, span, message, suggestion });
     }
 
-    /// An error of the syntax.
-    pub(super) fn syntax(&self, error: &toml::de::Error) {
-        let message = error.message().replace('\n', ", ");
-        self.push(
-            Severity::Error,
-            Fault { span: error.span().unwrap_or_default(), message, suggestion: None },
-        );
+    /// An error of the syntax. Of a key that stands there twice the parser does not say which it is.
+    pub(super) fn syntax(&self, error: &toml::de::Error, text: &str) {
+        let span = error.span().unwrap_or_default();
+        let message = match (error.message(), text.get(span.clone())) {
+            ("duplicate key", Some(key)) => {
+                format!("duplicate key {:?}: each key and each section stands in a file once", shortened(key))
+            }
+            (message, _) => message.replace('\n', ", "),
+        };
+        self.push(Severity::Error, Fault { span, message, suggestion: None });
     }
 
     /// All of it, in the order of the file. Where the syntax is broken, what else is said of that line would
@@ -134,6 +137,8 @@ impl Findings {
         }
         let mut list = self.list.into_inner();
         list.sort_by_key(|finding| finding.span.start);
+        // The parser tells of a section when it begins and when it ends.
+        list.dedup();
         let line = |at: usize| text[..text.floor_char_boundary(at)].matches('\n').count();
         let broken: Vec<(usize, usize)> = broken.iter().map(|span| (span.start, line(span.start))).collect();
         list.retain(|finding| {

@@ -13,6 +13,7 @@ use policy_core::allowance::PerHour;
 use policy_core::facts::Stage;
 use policy_core::ladder::Ladder;
 use policy_core::message::{Budget, MAX_MESSAGE};
+use policy_core::name::DomainName;
 use policy_core::networks::Networks;
 use policy_core::policy::{Exemptions, Gateways, Mode, Policy, Recipients, Waits};
 use policy_core::quota::Limits;
@@ -185,7 +186,20 @@ fn exempt(mut section: Section<'_>, exempt: &mut Exemptions) {
         add(&mut exempt.recipients, required);
     }
     list_clients(exempt, clients);
+    warn_of_suffixes(&section, "clients", &exempt.client_names);
+    warn_of_suffixes(&section, "domains", &exempt.domains);
     section.finish();
+}
+
+/// Warns of names that others register their domains under, as `tempfail allow` does.
+fn warn_of_suffixes<'d>(section: &Section<'_>, key: &str, names: impl IntoIterator<Item = &'d DomainName>) {
+    let suffixes = names.into_iter().filter(|name| name.organisational().is_none());
+    let mut suffixes: Vec<&str> = suffixes.map(DomainName::as_str).collect();
+    // Sets have no order, and what is said of a file shall be the same each time.
+    suffixes.sort_unstable();
+    for suffix in suffixes {
+        section.warn(key, &format!("{suffix} is no domain of one organisation, others have theirs below it"));
+    }
 }
 
 fn add(recipients: &mut Recipients, more: Recipients) {

@@ -19,7 +19,7 @@ fn found(text: &str) -> Vec<String> {
 
 /// What a commented key says; prose has a space behind its #.
 fn setting(line: &str) -> Option<&str> {
-    line.strip_prefix('#').filter(|rest| !rest.starts_with(' ') || rest.starts_with("  {"))
+    line.strip_prefix('#').filter(|rest| !rest.starts_with(' '))
 }
 
 /// The sample with every key in force.
@@ -56,7 +56,9 @@ fn the_sample_shows_every_key() {
             value.is_some()
         });
         assert!(
-            present || key == "gateway" || key == "list" || key == "filter.headers.threshold",
+            present
+                || ["gateway", "list", "filter.headers.threshold", "filter.headers.forgeries"]
+                    .contains(&key.as_str()),
             "{key} is not in the sample"
         );
     }
@@ -165,6 +167,50 @@ fn what_is_likely_not_meant_is_a_warning() {
     assert_eq!(found.len(), 7, "{found:#?}");
     assert!(found.iter().all(|line| line.contains(": warning: ")), "{found:#?}");
     assert!(found[0].starts_with("1:14: warning: reply_from: "), "{found:#?}");
+}
+
+#[test]
+fn a_suffix_that_is_exempt_is_a_warning() {
+    let text =
+        "[exempt]\ndomains = [\"net\", \"example.com\", \"com\"]\nclients = [\"co.uk\", \"mx.example\"]\n";
+    let below = "is no domain of one organisation, others have theirs below it";
+    assert_eq!(
+        found(text),
+        [
+            format!("2:11: warning: exempt.domains: com {below}"),
+            format!("2:11: warning: exempt.domains: net {below}"),
+            format!("3:11: warning: exempt.clients: co.uk {below}"),
+        ]
+    );
+}
+
+#[test]
+fn a_file_of_operators_that_cannot_be_read_is_a_warning() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let named = |path: &str| found(&format!("[signals]\noperators = [\"{path}\"]\n"));
+    assert_eq!(named(file.path().to_str().unwrap()), [""; 0]);
+    for (path, why) in [("/nowhere/a.mmdb", "No such file"), ("/dev/zero", "not a regular file")] {
+        let found = named(path);
+        assert_eq!(found.len(), 1, "{found:?}");
+        let begins = format!("2:13: warning: signals.operators: {path}: {why}");
+        assert!(found[0].starts_with(&begins), "{found:?}");
+    }
+}
+
+#[test]
+fn a_key_that_stands_there_twice_is_named_once() {
+    assert_eq!(
+        found("[log]\nlevel = \"info\"\n[exempt]\n[log]\n"),
+        [r#"4:2: error: duplicate key "log": each key and each section stands in a file once"#]
+    );
+    let extended = found("mode = \"observe\"\n[mode.more]\na = 1\n");
+    assert_eq!(extended, ["2:2: error: cannot extend value of type string with a dotted key"]);
+}
+
+#[test]
+fn a_time_out_of_bounds_is_told_in_days() {
+    let found = found("[state]\nretention = \"1d\"\n");
+    assert!(found[0].contains("expected at least 14 days and at most 3650 days ("), "{found:?}");
 }
 
 #[test]

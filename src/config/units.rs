@@ -56,6 +56,15 @@ pub(super) fn in_mebibytes(octets: u64) -> String {
     }
 }
 
+/// A duration as it can be written. Of several days only their number: nobody counts in months of 30.44 days.
+pub(super) fn in_time(duration: &Duration) -> String {
+    const DAY: u64 = 86_400;
+    match duration.as_secs() {
+        secs if secs >= 2 * DAY && secs % DAY == 0 => format!("{} days", secs / DAY),
+        _ => humantime::format_duration(*duration).to_string(),
+    }
+}
+
 fn per_hour(text: &str) -> Option<&str> {
     let (amount, unit) = text.split_once('/')?;
     matches!(unit.trim(), "h" | "hour").then(|| amount.trim())
@@ -84,6 +93,15 @@ mod tests {
         for bad in ["", "290", "-1s", "3651days", "5 moons", "99999999999999999999s", "s"] {
             assert_eq!(duration(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn durations_are_shown_as_they_can_be_written() {
+        for (secs, shown) in [(290, "4m 50s"), (86_400, "1day"), (14 * 86_400, "14 days")] {
+            let written = Duration::from_secs(secs);
+            assert_eq!((in_time(&written).as_str(), duration(shown)), (shown, Some(written)));
+        }
+        assert_eq!(in_time(&LONGEST), "3650 days");
     }
 
     #[test]

@@ -54,8 +54,7 @@ pub(super) fn duration(
 ) -> Result<Duration, Fault> {
     let bare = value.get().as_integer().map(|number| format!("\"{}s\"", number.as_str()));
     let duration = parsed(value, units::DURATION, units::duration).map_err(|fault| fault.suggest(bare))?;
-    let show = |bound: &Duration| humantime::format_duration(*bound).to_string();
-    within(value, duration, range, show, why)
+    within(value, duration, range, units::in_time, why)
 }
 
 /// A size in octets within a range.
