@@ -83,15 +83,18 @@ fn say(args: &Common, most: usize, request: impl FnOnce(String) -> Request) -> E
         }
     };
     let request = request(text);
-    args.daemon.talk(async |client| match client.post::<Told>("/v1/feedback", request).await {
-        Ok(told) => Ok(show(&told, args.json)),
-        Err(error) => match status(&error) {
-            Some(status) => {
-                complain(&error);
-                Ok(ExitCode::from(status))
-            }
-            None => Err(error),
-        },
+    // It is mended sooner or later, and a report that comes back is lost.
+    args.daemon.talk_or(EX_TEMPFAIL, async |client| {
+        match client.post::<Told>("/v1/feedback", request).await {
+            Ok(told) => Ok(show(&told, args.json)),
+            Err(error) => match status(&error) {
+                Some(status) => {
+                    complain(&error);
+                    Ok(ExitCode::from(status))
+                }
+                None => Err(error),
+            },
+        }
     })
 }
 

@@ -1,6 +1,6 @@
 //! Commands that talk to the running daemon: how they find it, and how they end.
 
-use super::output::{EX_NOPERM, EX_UNAVAILABLE, EX_USAGE, bad_config, complain, failed};
+use super::output::{EX_CONFIG, EX_NOPERM, EX_UNAVAILABLE, EX_USAGE, complain, failed};
 use crate::address::Address;
 use crate::admin::client::{Client, ClientError};
 use crate::config::{self, Config, ConfigError};
@@ -30,9 +30,21 @@ impl Daemon {
         &self,
         command: impl FnOnce(Client) -> F,
     ) -> ExitCode {
+        self.talk_or(EX_CONFIG, command)
+    }
+
+    /// The same; with a configuration that cannot be used it ends with this status.
+    pub(super) fn talk_or<F: Future<Output = Result<ExitCode, ClientError>>>(
+        &self,
+        bad_config: u8,
+        command: impl FnOnce(Client) -> F,
+    ) -> ExitCode {
         let client = match self.client() {
             Ok(client) => client,
-            Err(error) => return bad_config(&error),
+            Err(error) => {
+                complain(&error);
+                return ExitCode::from(bad_config);
+            }
         };
         match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime.block_on(command(client)).unwrap_or_else(|error| ended_with(&error)),

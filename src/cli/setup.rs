@@ -3,7 +3,7 @@
 //! What a Postfix has already is kept: its present lists are read, and tempfail comes last. The lines that undo a
 //! set-up are made from what is there too, so they are right before it and after it.
 
-use super::output::{bad_config, show};
+use super::output::{bad_config, failed, show};
 use crate::address::Address;
 use crate::config::{self, Config, ConfigError};
 use crate::mta::lines::{self, BEFORE_DATA, BEFORE_RCPT, endpoint, is_ours};
@@ -69,10 +69,17 @@ struct Setup {
 
 /// Prints them.
 pub(super) fn run(args: &SetupArgs) -> ExitCode {
-    match load(args.config.as_deref()) {
-        Ok(config) => show(&Setup::of(&config, Postfix::find().as_ref(), args), args.json),
-        Err(error) => bad_config(&error),
+    let config = match load(args.config.as_deref()) {
+        Ok(config) => config,
+        Err(error) => return bad_config(&error),
+    };
+    let setup = Setup::of(&config, Postfix::find().as_ref(), args);
+    if setup.ways.is_empty() {
+        // A shell that takes the lines must not take none for done.
+        let silent = if config.milter.listen.is_empty() { "milter" } else { "policy" };
+        return failed(&format_args!("the configuration listens nowhere for this: see [{silent}] listen"));
     }
+    show(&setup, args.json)
 }
 
 fn load(named: Option<&Path>) -> Result<Config, ConfigError> {

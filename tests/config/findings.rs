@@ -54,6 +54,41 @@ fn a_file_that_cannot_be_read_is_told() {
 }
 
 #[test]
+fn what_a_mail_server_runs_has_it_come_again_when_the_configuration_is_bad() {
+    let dir = tempfile::tempdir().unwrap();
+    let message = dir.path().join("message");
+    fs::write(&message, "From: a@src.example\n\nx\n").unwrap();
+    for command in [&["learn", "--spam"][..], &["feedback"]] {
+        let message = fs::File::open(&message).unwrap();
+        let tempfail = Command::new(env!("CARGO_BIN_EXE_tempfail"))
+            .args(command)
+            .args(["--config", "values.toml"])
+            .current_dir(fixtures())
+            .stdin(message)
+            .output()
+            .unwrap();
+        assert_eq!(tempfail.status.code(), Some(75), "{command:?}");
+        assert!(text(&tempfail.stderr).starts_with("values.toml:"), "{command:?}");
+    }
+}
+
+#[test]
+fn a_way_to_ask_that_the_configuration_has_not_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.toml");
+    fs::write(&path, "milter.listen = []\n").unwrap();
+    let setup = |way: &[&str]| tempfail(&[&["setup"], way, &["--config", path.to_str().unwrap()]].concat());
+    for way in ["milter", "both", "sendmail"] {
+        let output = setup(&[way]);
+        assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), ""), "{way}");
+        assert_eq!(text(&output.stderr), "the configuration listens nowhere for this: see [milter] listen\n");
+    }
+    for way in [&["policy"][..], &[]] {
+        assert!(setup(way).status.success(), "{way:?}");
+    }
+}
+
+#[test]
 fn a_file_that_is_no_text_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("binary.toml");
