@@ -29,7 +29,7 @@ mod token;
 pub(crate) use routes::{explain, log, overrides, status, top};
 
 use crate::address::Address;
-use crate::config::{Config, DEFAULT_SOCKET};
+use crate::config::{Config, DEFAULT_SOCKET, SocketAccess};
 use crate::daemon::Listening;
 use crate::engine::Engine;
 use crate::sockets::{self, BindError, Bound};
@@ -85,7 +85,9 @@ impl Admin {
             .listen
             .iter()
             .filter(|address| !is_left_out(address))
-            .filter_map(|address| told(sockets::bind(address, &service.access)))
+            .filter_map(|address| {
+                told(in_some_group(&service.access, |access| sockets::bind(address, access)))
+            })
             .collect();
         let token = match service.token.path(config.state.path()) {
             Some(path) if !bound.is_empty() => Token::of(&path)
@@ -119,6 +121,46 @@ fn is_left_out(address: &Address) -> bool {
     path == Path::new(DEFAULT_SOCKET) && path.parent().is_some_and(|directory| !directory.exists())
 }
 
+/// A socket that cannot be given to a group keeps the daemon's own: root and the daemon's user still get in there, and
+/// without it the operator would have no way to change anything. A mail server that is kept out of its socket is told
+/// at the start instead.
+fn in_some_group<B>(
+    access: &SocketAccess,
+    bind: impl Fn(&SocketAccess) -> Result<B, BindError>,
+) -> Result<B, BindError> {
+    match bind(access) {
+        Err(error @ BindError::Access { .. }) if access.group.is_some() => {
+            error!(%error, "the admin socket keeps the daemon's own group; is the daemon in that one?");
+            bind(&SocketAccess { group: None, ..access.clone() })
+        }
+        bound => bound,
+    }
+}
+
 fn told(bound: Result<Bound, BindError>) -> Option<Bound> {
     bound.inspect_err(|error| error!(%error, "the admin interface is not there")).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Group;
+
+    #[test]
+    fn a_socket_that_cannot_be_given_to_its_group_keeps_its_own() {
+        let group = Some(Group { name: "vmail".into(), id: 5000 });
+        let named = SocketAccess { group, ..SocketAccess::default() };
+        let address = Address::Unix("/run/a.sock".into());
+        let bind = |access: &SocketAccess| match access.group {
+            None => Ok(access.mode),
+            Some(_) => Err(BindError::Access {
+                address: address.clone(),
+                what: "group vmail".into(),
+                source: std::io::ErrorKind::PermissionDenied.into(),
+            }),
+        };
+        assert_eq!(in_some_group(&named, bind).unwrap(), 0o660);
+        let taken = |_: &SocketAccess| Err::<u32, _>(BindError::InUse(address.clone()));
+        assert!(matches!(in_some_group(&named, taken), Err(BindError::InUse(_))));
+    }
 }
