@@ -11,7 +11,7 @@ pub(super) struct Args {
     /// What they are ordered by.
     #[arg(long, value_enum, default_value_t)]
     by: By,
-    /// How many, at most 1000.
+    /// How many: 20 unless you say otherwise, at most 1000.
     #[arg(short = 'n', value_name = "ROWS")]
     n: Option<usize>,
     #[command(flatten)]

@@ -13,6 +13,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use policy_core::evidence::Reading;
 use policy_core::identity::networks_of;
+use policy_core::standing::Word;
 use policy_core::verdict::Action;
 use policy_core::{Order, Ranked};
 use serde::{Deserialize, Serialize};
@@ -60,7 +61,7 @@ pub(crate) struct Row {
     pub(crate) address: String,
     /// The latest confirmed reverse name, where one of the latest decisions has it.
     pub(crate) name: Option<String>,
-    /// The standing's word at the latest decision, where there is one.
+    /// The standing's word at the latest decision that has one.
     pub(crate) standing: Option<String>,
     /// Of the latest decisions, those on it and those that defer it.
     pub(crate) decisions: usize,
@@ -99,7 +100,7 @@ pub(super) async fn top(
 
 fn rows(desk: &Desk, by: By, most: usize) -> Vec<Row> {
     let (state, now) = (desk.engine.state(), desk.engine.clock().now());
-    let seen = seen(desk);
+    let seen = seen(desk.engine.newest());
     let order = match by {
         By::Deferred => return most_deferred(desk, seen, most),
         By::Volume => Order::Volume,
@@ -128,18 +129,23 @@ struct Seen {
     deferred: usize,
     latest: Option<Arc<Record>>,
     because: Option<String>,
+    /// At the latest decision that asked for it: an exemption does not.
+    standing: Option<Word>,
 }
 
-/// By what stands for one host: an IPv4 address, or the first of an IPv6 /64.
-fn seen(desk: &Desk) -> HashMap<IpAddr, Seen> {
+/// By what stands for one host, the newest record first: an IPv4 address, or the first of an IPv6 /64.
+fn seen(records: impl Iterator<Item = Arc<Record>>) -> HashMap<IpAddr, Seen> {
     let mut seen: HashMap<IpAddr, Seen> = HashMap::new();
-    for record in desk.engine.newest() {
+    for record in records {
         let [host, _] = networks_of(record.facts.client.address);
         let of = seen.entry(host.addr()).or_default();
         of.decisions += 1;
         if record.verdict.action != Action::Accept {
             of.deferred += 1;
             of.because.get_or_insert_with(|| because(&record.verdict.reason));
+        }
+        if let (None, Some(standing)) = (of.standing, &record.verdict.standing) {
+            of.standing = Some(standing.word);
         }
         of.latest.get_or_insert(record);
     }
@@ -154,11 +160,10 @@ fn named(address: IpAddr) -> String {
 impl Row {
     fn of(address: String, reading: &Reading, seen: &Seen) -> Self {
         let latest = seen.latest.as_deref();
-        let standing = latest.and_then(|record| record.verdict.standing.as_ref());
         Self {
             address: address.strip_suffix("/32").map_or_else(|| address.clone(), str::to_owned),
             name: latest.and_then(|record| record.facts.client.name.as_ref()).map(ToString::to_string),
-            standing: standing.map(|standing| standing.word.to_string()),
+            standing: seen.standing.map(|word| word.to_string()),
             decisions: seen.decisions,
             deferred: seen.deferred,
             because: seen.because.clone(),
@@ -168,5 +173,53 @@ impl Row {
             good: reading.slow.good,
             bad: reading.slow.bad,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use policy_core::State;
+    use policy_core::answer::{DecisionId, Reply};
+    use policy_core::facts::{Client, Envelope, Facts, FrontEnd, Message, SessionId, Stage};
+    use policy_core::findings::Findings;
+    use policy_core::policy::{Exemption, Mode, Policy};
+    use policy_core::time::Timestamp;
+    use policy_core::verdict::{Reason, Verdict};
+
+    fn record(reason: Reason, standing: bool) -> Arc<Record> {
+        let now = Timestamp::from_secs(1_700_000_000);
+        let facts = Facts {
+            session: SessionId::Connection(FrontEnd::Policy, 0),
+            front_end: FrontEnd::Policy,
+            stage: Stage::Rcpt,
+            transaction: None,
+            client: Client::new([192, 0, 2, 7].into()),
+            envelope: Envelope::default(),
+            message: Message::default(),
+            findings: Findings::default(),
+        };
+        let state = State::new(1 << 20, [1; 16], now);
+        let standing = standing.then(|| state.explain(&Policy::default(), &facts, now).standing);
+        let verdict = Verdict { standing, ..Verdict::accept(DecisionId::new(7), reason) };
+        Arc::new(Record {
+            at: now,
+            facts: Arc::new(facts),
+            verdict: Arc::new(verdict),
+            reply: Reply::Accept,
+            mode: Mode::Observe,
+            subject: None,
+            recipient: None,
+        })
+    }
+
+    #[test]
+    fn an_exempt_decision_does_not_hide_the_word() {
+        let exempt = || record(Reason::Exempt(Exemption::Recipient), false);
+        let newest_first = [exempt(), record(Reason::Allowed, true), exempt()];
+        let seen = seen(newest_first.into_iter());
+        let seen = &seen[&IpAddr::from([192, 0, 2, 7])];
+        assert_eq!((seen.decisions, seen.standing), (3, Some(Word::New)));
+        assert_eq!(seen.latest.as_ref().map(|record| record.verdict.word()), Some("-"));
     }
 }
