@@ -116,7 +116,7 @@ impl Admin {
 }
 
 /// The socket of the default where the system has made no place for it: a daemon that somebody runs by hand.
-fn is_left_out(address: &Address) -> bool {
+pub(crate) fn is_left_out(address: &Address) -> bool {
     let Address::Unix(path) = address else { return false };
     path == Path::new(DEFAULT_SOCKET) && path.parent().is_some_and(|directory| !directory.exists())
 }

@@ -45,7 +45,7 @@ pub(super) fn run(args: &DoctorArgs) -> ExitCode {
     };
     let status = args.daemon.ask(async |client| client.get::<Status>("/v1/status", ()).await);
     let mut findings = match &status {
-        Ok(status) => daemon::findings(status, &Seen::of(status, SystemTime::now())),
+        Ok(status) => daemon::findings(status, &Seen::of(status, &config, SystemTime::now())),
         Err(error) => vec![unreachable(error)],
     };
     let mut mail_servers = Vec::new();

@@ -1,7 +1,10 @@
 //! What the daemon's own status says.
 
 use super::Finding;
+use crate::address::Address;
+use crate::admin::is_left_out;
 use crate::admin::status::Status;
+use crate::config::Config;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -14,6 +17,8 @@ const YOUNG: (Duration, usize) = (Duration::from_secs(7 * 86_400), 1000);
 const ENOUGH_QUESTIONS: u64 = 50;
 /// Questions sent to the DNS after which a share of failures says something.
 const ENOUGH_SENT: u64 = 20;
+/// How the names of states begin that the store has set aside.
+const ASIDE: [&str; 3] = ["corrupt-", "version-", "unread-"];
 /// As much as two clocks on one host may differ in what they say.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
 
@@ -22,19 +27,44 @@ pub(crate) struct Seen {
     pub(crate) now: SystemTime,
     /// When the state in the daemon's directory began; `None` when that cannot be seen.
     pub(crate) began: Option<SystemTime>,
+    /// States that were set aside there, as far as that can be seen.
+    pub(crate) aside: Vec<String>,
+    /// Where the admin interface is to listen, and does not.
+    pub(crate) missed: Vec<Address>,
 }
 
 impl Seen {
     /// The state begins with its head, which is written once.
-    pub(crate) fn of(status: &Status, now: SystemTime) -> Self {
-        let head = status.state.directory.as_ref().map(|directory| Path::new(directory).join("head"));
+    pub(crate) fn of(status: &Status, config: &Config, now: SystemTime) -> Self {
+        let directory = status.state.directory.as_deref().map(Path::new);
+        let head = directory.map(|directory| directory.join("head"));
         let began = head.and_then(|head| std::fs::metadata(head).ok()?.modified().ok());
-        Self { now, began }
+        let aside = directory.map(set_aside).unwrap_or_default();
+        Self { now, began, aside, missed: missed(status, &config.admin.listen) }
     }
 
     fn age(&self) -> Option<Duration> {
         self.now.duration_since(self.began?).ok()
     }
+}
+
+/// What the store has set aside in its directory, by name.
+fn set_aside(directory: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten();
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let mut names: Vec<String> =
+        names.filter(|name| ASIDE.iter().any(|begin| name.starts_with(begin))).collect();
+    names.sort_unstable();
+    names
+}
+
+/// Port 0 is any, and the default socket is left out where there is no place for it.
+fn missed(status: &Status, listen: &[Address]) -> Vec<Address> {
+    let there =
+        |address: &Address| status.listening.iter().any(|socket| socket.address == address.to_string());
+    let wanted =
+        |address: &&Address| !is_left_out(address) && address.tcp().is_none_or(|tcp| tcp.port() != 0);
+    listen.iter().filter(wanted).filter(|address| !there(address)).cloned().collect()
 }
 
 /// Everything.
@@ -45,11 +75,12 @@ pub(crate) fn findings(status: &Status, seen: &Seen) -> Vec<Finding> {
         one_client(status),
         mode(status, seen),
         state(status),
+        aside(seen),
         dns(status),
         labels(status),
         clock(status, seen),
     ];
-    found.into_iter().flatten().chain(lists(status)).collect()
+    found.into_iter().flatten().chain(lists(status)).chain(not_there(seen)).collect()
 }
 
 fn stuck(status: &Status) -> Option<Finding> {
@@ -123,6 +154,26 @@ fn state(status: &Status) -> Option<Finding> {
     }
 }
 
+fn aside(seen: &Seen) -> Option<Finding> {
+    (!seen.aside.is_empty()).then(|| {
+        Finding::new(
+            "set-aside",
+            format!("a state was set aside as {}", seen.aside.join(", ")),
+            "docs/state.md says how to put it back; remove it when you need it no more",
+        )
+    })
+}
+
+fn not_there(seen: &Seen) -> impl Iterator<Item = Finding> {
+    seen.missed.iter().map(|address| {
+        Finding::new(
+            "admin-listen",
+            format!("the admin interface does not listen on {address}, which [admin] listen names"),
+            "the log says why it cannot; a changed listen takes a restart",
+        )
+    })
+}
+
 fn dns(status: &Status) -> Option<Finding> {
     let dns = status.dns.as_ref()?;
     let failed = dns.timed_out + dns.server_failed;
@@ -185,9 +236,9 @@ mod tests {
         now().checked_sub(days * DAY)
     }
 
-    /// A daemon with which nothing is wrong, but for what is changed.
-    fn codes(change: impl FnOnce(&mut Value), began: Option<SystemTime>) -> Vec<&'static str> {
-        let mut status = json!({
+    /// The status of a daemon with which nothing is wrong.
+    fn healthy() -> Value {
+        json!({
             "version": "1", "mode": "enforce", "mode_since": "2026-02-28T00:00:00Z",
             "started": "2026-02-28T00:00:00Z", "uptime_seconds": 86_400, "stuck": false, "listening": [],
             "front_ends": [{"protocol": "milter", "questions": 99, "last_asked": null}],
@@ -201,10 +252,16 @@ mod tests {
                 "server_failed": 0, "kept": 0},
             "lists": [{"list": "bl.example", "standing": "in-order", "asked": 1, "failed": 0}],
             "model": {"labels": 0, "loss": 0.1, "shipped_loss": 0.1, "fallbacks": 0, "spam_only": false},
-        });
+        })
+    }
+
+    /// The same, but for what is changed.
+    fn codes(change: impl FnOnce(&mut Value), began: Option<SystemTime>) -> Vec<&'static str> {
+        let mut status = healthy();
         change(&mut status);
         let status: Status = serde_json::from_value(status).unwrap();
-        findings(&status, &Seen { now: now(), began }).iter().map(|finding| finding.code).collect()
+        let seen = Seen { now: now(), began, aside: Vec::new(), missed: Vec::new() };
+        findings(&status, &seen).iter().map(|finding| finding.code).collect()
     }
 
     #[test]
@@ -231,5 +288,30 @@ mod tests {
             assert_eq!(codes(fault, ago(days)), [code]);
         }
         assert!(codes(|_| (), now().checked_add(DAY)).contains(&"clock"));
+    }
+
+    #[test]
+    fn what_was_set_aside_and_where_nobody_listens_is_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["pages", "unread-20261122T040000Z", "corrupt-20261121T040000Z"] {
+            std::fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        let mut status = healthy();
+        status["state"]["directory"] = json!(dir.path());
+        status["listening"] = json!([{"protocol": "admin", "address": "127.0.0.1:10423"}]);
+        let status: Status = serde_json::from_value(status).unwrap();
+        let listen = "admin.listen = [\"127.0.0.1:10423\", \"127.0.0.1:0\", \"unix:/nowhere/admin.sock\"]";
+        let config = Config::parse("t", listen).unwrap().config;
+        let seen = Seen::of(&status, &config, now());
+        let found: Vec<String> =
+            findings(&status, &seen).iter().map(|found| format!("{}: {}", found.code, found.what)).collect();
+        assert_eq!(
+            found,
+            [
+                "set-aside: a state was set aside as corrupt-20261121T040000Z, unread-20261122T040000Z",
+                "admin-listen: the admin interface does not listen on unix:/nowhere/admin.sock, which [admin] listen \
+                 names",
+            ]
+        );
     }
 }
