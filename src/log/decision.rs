@@ -267,4 +267,19 @@ mod tests {
         assert_eq!((json["delay"].as_i64(), json["reason"].as_str()), (Some(305), Some("returned")));
         assert_eq!(json["would"], serde_json::Value::Null);
     }
+
+    #[test]
+    fn the_document_has_every_key_and_every_reason() {
+        const DOCUMENT: &str = include_str!("../../docs/log.md");
+        let own = include_str!("decision.rs").split("#[cfg(test)]").next().unwrap();
+        let pushed = own.split("line.push").skip(1).filter_map(|call| call.split('"').nth(1));
+        let codes = include_str!("../../policy-core/src/verdict.rs");
+        let (_, codes) = codes.split_once("pub const fn code(").unwrap();
+        let codes = codes.split("/// The limit behind it").next().unwrap().split('"').skip(1).step_by(2);
+        let all: Vec<&str> = pushed.chain(codes).collect();
+        assert!(all.len() > 40 && all.contains(&"retry_after") && all.contains(&"exempt-domain"), "{all:?}");
+        let missing: Vec<&str> =
+            all.into_iter().filter(|word| !DOCUMENT.contains(&format!("`{word}`"))).collect();
+        assert_eq!(missing, [""; 0]);
+    }
 }

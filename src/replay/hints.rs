@@ -17,7 +17,7 @@ pub(super) fn hint(reason: &str) -> &'static str {
         "gateway" => {
             "the recipient's domain has a [[gateway]] with other networks; add this one if it is yours"
         }
-        _ => "see the reason's code in the operator's guide",
+        _ => "docs/log.md tells what each reason means",
     }
 }
 
