@@ -67,8 +67,8 @@ impl LogReport {
             f,
             "\nThese came back, so a wait would have cost them time alone. Who of them you know and"
         )?;
-        writeln!(f, "want to spare it goes into the configuration:\n")?;
-        writeln!(f, "[exempt]\nclients = [{}]", hosts.join(", "))
+        writeln!(f, "want to spare it goes into the configuration, under [exempt]:\n")?;
+        writeln!(f, "clients = [{}]", hosts.join(", "))
     }
 }
 
