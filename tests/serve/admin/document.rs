@@ -36,3 +36,27 @@ fn every_route_is_there() {
         assert!(!body.contains("there is nothing at") && status != 405, "{route}: {status} {body}");
     }
 }
+
+#[test]
+fn every_number_is_told() {
+    let daemon = Administered::start("");
+    let (_, page) = daemon.ask("GET", "/metrics", "", "");
+    let counter = |kind: &str| if kind == "counter" { "_total" } else { "" };
+    let types = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    let metrics: Vec<String> = types.map(|(name, kind)| format!("{name}{}", counter(kind))).collect();
+    assert!(metrics.len() >= 20, "{page}");
+    let (_, status) = daemon.ask("GET", "/v1/status", "", "");
+    let mut keys = Vec::new();
+    all_keys(&serde_json::from_str(&status).unwrap(), &mut keys);
+    let all = metrics.into_iter().chain(keys);
+    let untold: Vec<String> = all.filter(|name| !DOCUMENT.contains(&format!("`{name}`"))).collect();
+    assert_eq!(untold, [""; 0]);
+}
+
+fn all_keys(value: &serde_json::Value, keys: &mut Vec<String>) {
+    for (key, below) in value.as_object().into_iter().flatten() {
+        keys.push(key.clone());
+        all_keys(below, keys);
+    }
+    value.as_array().into_iter().flatten().for_each(|below| all_keys(below, keys));
+}
