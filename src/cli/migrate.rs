@@ -106,7 +106,8 @@ fn report(program: Program, carried: &Carried, taken: Option<Imported>) -> Strin
              and no prefix"
         ),
     };
-    let _ = writeln!(text, "{} lines for the configuration", carried.settings.len());
+    let lines = carried.settings.len();
+    let _ = writeln!(text, "{lines} line{} for the configuration", if lines == 1 { "" } else { "s" });
     let _ = write!(text, "{} not carried over\n{}", carried.left.count(), carried.left);
     text.trim_end().to_owned()
 }
