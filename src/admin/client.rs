@@ -171,8 +171,13 @@ impl Client {
                 }
             }
         }
-        let failures =
-            if failures.is_empty() { "it listens nowhere".to_owned() } else { failures.join("; ") };
+        let failures = match failures.is_empty() {
+            true => "it listens nowhere".to_owned(),
+            false if alone && failures.len() < self.addresses.len() => {
+                format!("{}; with --admin ADDRESS it is asked elsewhere", failures.join("; "))
+            }
+            false => failures.join("; "),
+        };
         Err(if forbidden { ClientError::Forbidden(failures) } else { ClientError::Unreachable(failures) })
     }
 }
