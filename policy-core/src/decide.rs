@@ -66,14 +66,14 @@ pub fn decide(policy: &Arc<Policy>, state: &State, facts: &Facts, now: Timestamp
         if facts.stage < policy.reply_from {
             // Whoever guesses recipients and finds none is never asked about again.
             if facts.stage == Stage::Mail {
-                session.transaction.is_from(&Arc::new(Identities::of(facts, &state.keyring)), facts.stage);
+                session.transaction.identify(&Arc::new(Identities::of(facts, &state.keyring)), facts.stage);
             }
             return unjudged(state, Reason::Early);
         }
         if let Some(verdict) = session.answered(facts, recipient) {
             // The verdict stands. Whom the message is from is known better at its end.
             if facts.stage == Stage::EndOfMessage {
-                session.transaction.is_from(&Arc::new(Identities::of(facts, &state.keyring)), facts.stage);
+                session.transaction.identify(&Arc::new(Identities::of(facts, &state.keyring)), facts.stage);
             }
             let reply = verdict.reply(policy, &facts.client);
             let subject = subject(session, facts, &verdict, &reply, now);

@@ -215,7 +215,7 @@ impl Transaction {
     }
 
     /// Notes whom it is from, as far as is known at a stage.
-    pub(crate) fn is_from(&mut self, identities: &Arc<Identities>, stage: Stage) {
+    pub(crate) fn identify(&mut self, identities: &Arc<Identities>, stage: Stage) {
         self.identities = Some(Arc::clone(identities));
         if stage < Stage::EndOfMessage {
             self.of_envelope = Some(Arc::clone(identities));
@@ -309,7 +309,7 @@ impl Session {
         self.hung_up |= enforced && closes;
         let transaction = &mut self.transaction;
         if let Some(identities) = &verdict.identities {
-            transaction.is_from(identities, facts.stage);
+            transaction.identify(identities, facts.stage);
             let decided = verdict.standing.as_ref().map(|standing| Decided::of(identities, standing));
             transaction.decided = transaction.decided.take().or(decided);
         }

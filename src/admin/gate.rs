@@ -53,9 +53,9 @@ impl Author {
         Self { name, reports_alone: false }
     }
 
-    /// Whether it may say this. Who runs programs for people's mail, and is no more trusted than they are, is no
+    /// Whether it may speak as this source. Who runs programs for people's mail, and is no more trusted than they are, is no
     /// spamtrap.
-    pub(crate) fn may_be(&self, source: Source) -> bool {
+    pub(crate) fn may_speak_as(&self, source: Source) -> bool {
         !self.reports_alone || matches!(source, Source::Person | Source::Complaint)
     }
 }
@@ -230,9 +230,13 @@ mod tests {
         assert!(!may(Some(2001), FEEDBACK) && !may(None, FEEDBACK));
         let author =
             |uid| guard.author(&Peer::Unix { pid: None, uid: Some(uid) }, FEEDBACK, &HeaderMap::new());
-        let may_be = |uid, source| author(uid).unwrap().may_be(source);
-        assert!(may_be(2000, Source::Person) && may_be(2000, Source::Complaint));
-        assert!(!may_be(2000, Source::Trap) && !may_be(2000, Source::Api) && may_be(0, Source::Trap));
+        let may_speak_as = |uid, source| author(uid).unwrap().may_speak_as(source);
+        assert!(may_speak_as(2000, Source::Person) && may_speak_as(2000, Source::Complaint));
+        assert!(
+            !may_speak_as(2000, Source::Trap)
+                && !may_speak_as(2000, Source::Api)
+                && may_speak_as(0, Source::Trap)
+        );
     }
 
     #[test]

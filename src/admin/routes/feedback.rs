@@ -19,7 +19,7 @@ pub(super) async fn feedback(
     request: Result<Json<Request>, JsonRejection>,
 ) -> Result<Json<Told>, Failure> {
     let Json(request) = request?;
-    if !author.may_be(request.source) {
+    if !author.may_speak_as(request.source) {
         let what = "this user may say \"person\" or \"complaint\" as its source, and no other";
         return Err(Failure::new(StatusCode::FORBIDDEN, what));
     }
