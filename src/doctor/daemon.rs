@@ -5,6 +5,7 @@ use crate::address::Address;
 use crate::admin::is_left_out;
 use crate::admin::status::Status;
 use crate::config::Config;
+use crate::store::is_aside;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -17,8 +18,6 @@ const YOUNG: (Duration, usize) = (Duration::from_secs(7 * 86_400), 1000);
 const ENOUGH_QUESTIONS: u64 = 50;
 /// Questions sent to the DNS after which a share of failures says something.
 const ENOUGH_SENT: u64 = 20;
-/// How the names of states begin that the store has set aside.
-const ASIDE: [&str; 3] = ["corrupt-", "version-", "unread-"];
 /// As much as two clocks on one host may differ in what they say.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
 
@@ -52,8 +51,7 @@ impl Seen {
 fn set_aside(directory: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(directory).into_iter().flatten();
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let mut names: Vec<String> =
-        names.filter(|name| ASIDE.iter().any(|begin| name.starts_with(begin))).collect();
+    let mut names: Vec<String> = names.filter(|name| is_aside(name)).collect();
     names.sort_unstable();
     names
 }

@@ -41,6 +41,16 @@ pub(super) enum Found {
     Damaged,
 }
 
+/// Whether a name in a directory is that of a state which was set aside.
+pub(crate) fn is_aside(name: &str) -> bool {
+    ["corrupt-", "version-", "unread-"].iter().any(|why| name.starts_with(why))
+}
+
+/// Whether it is one that the store gives.
+pub(super) fn is_of_a_state(name: &str) -> bool {
+    ["lock", "head", "head.new", "pages", "pages.new", "pages.old"].contains(&name) || is_aside(name)
+}
+
 /// A directory that this process holds.
 #[derive(Debug)]
 pub(super) struct Directory {
@@ -156,10 +166,9 @@ impl Directory {
     }
 
     fn forget_oldest(&self) {
-        let aside = |name: &str| ["corrupt-", "version-", "unread-"].iter().any(|why| name.starts_with(why));
         let Ok(entries) = std::fs::read_dir(&self.path) else { return };
         let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        let mut names: Vec<String> = names.filter(|name| aside(name)).collect();
+        let mut names: Vec<String> = names.filter(|name| is_aside(name)).collect();
         // By their stamps.
         names.sort_unstable_by(|a, b| b.rsplit('-').next().cmp(&a.rsplit('-').next()));
         for name in names.iter().skip(ASIDE) {

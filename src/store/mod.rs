@@ -36,6 +36,7 @@ mod recover;
 mod shelf;
 mod writer;
 
+pub(crate) use directory::is_aside;
 pub use export::{ExportError, export, export_known, export_running};
 pub use format::VERSION;
 pub use import::{Import, ImportError, Imported, import, import_running, know};

@@ -7,6 +7,7 @@
 //! move things about in it meanwhile. Links are not followed.
 
 use super::StoreError;
+use super::directory::is_of_a_state;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{MetadataExt, lchown};
 use std::path::Path;
@@ -20,20 +21,20 @@ pub(super) fn kept<T, E: From<StoreError>>(
     work: impl FnOnce() -> Result<T, E>,
 ) -> Result<T, E> {
     let done = work();
-    let given = if nix::unistd::geteuid().is_root() { give(directory) } else { Ok(()) };
+    let given = if nix::unistd::geteuid().is_root() { give_back(directory) } else { Ok(()) };
     let done = done?;
     given?;
     Ok(done)
 }
 
-fn give(directory: &Path) -> Result<(), StoreError> {
+fn give_back(directory: &Path) -> Result<(), StoreError> {
     let (user, group) = match directory.metadata() {
         Ok(about) => (about.uid(), about.gid()),
         // Nothing was written either.
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(source) => return Err(StoreError::Unusable { directory: directory.to_owned(), source }),
     };
-    give_all(directory, (user, group)).map_err(|source| StoreError::Owner {
+    give_own(directory, (user, group)).map_err(|source| StoreError::Owner {
         directory: directory.to_owned(),
         user,
         group,
@@ -41,15 +42,25 @@ fn give(directory: &Path) -> Result<(), StoreError> {
     })
 }
 
-fn give_all(directory: &Path, owner: Owner) -> io::Result<()> {
+/// What the store writes, and nothing else: the directory may be another than was meant.
+fn give_own(directory: &Path, owner: Owner) -> io::Result<()> {
     for entry in std::fs::read_dir(directory)? {
-        let path = entry?.path();
-        let about = path.symlink_metadata()?;
-        if (about.uid(), about.gid()) != owner {
-            lchown(&path, Some(owner.0), Some(owner.1))?;
+        let entry = entry?;
+        if entry.file_name().to_str().is_some_and(is_of_a_state) {
+            give(&entry.path(), owner)?;
         }
-        if about.is_dir() {
-            give_all(&path, owner)?;
+    }
+    Ok(())
+}
+
+fn give(path: &Path, owner: Owner) -> io::Result<()> {
+    let about = path.symlink_metadata()?;
+    if (about.uid(), about.gid()) != owner {
+        lchown(path, Some(owner.0), Some(owner.1))?;
+    }
+    if about.is_dir() {
+        for entry in std::fs::read_dir(path)? {
+            give(&entry?.path(), owner)?;
         }
     }
     Ok(())
@@ -75,20 +86,20 @@ mod tests {
     }
 
     /// Only root can give anything away.
-    fn directory() -> Option<tempfile::TempDir> {
+    fn directory() -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
-        let given = lchown(dir.path(), Some(DAEMON.0), Some(DAEMON.1));
-        given.is_ok().then_some(dir)
+        lchown(dir.path(), Some(DAEMON.0), Some(DAEMON.1)).unwrap();
+        dir
     }
 
     #[test]
     fn what_root_writes_is_the_directorys_owners() {
-        let Some(dir) = directory() else { return };
+        let dir = directory();
         let outside = tempfile::NamedTempFile::new().unwrap();
         let write = || {
             std::fs::create_dir_all(dir.path().join("pages/0")).unwrap();
             std::fs::write(dir.path().join("pages/0/of"), "x").unwrap();
-            std::os::unix::fs::symlink(outside.path(), dir.path().join("link")).unwrap();
+            std::os::unix::fs::symlink(outside.path(), dir.path().join("pages/link")).unwrap();
             Ok::<_, StoreError>(7)
         };
         assert_eq!(kept(dir.path(), write).unwrap(), 7);
@@ -97,8 +108,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_of_a_state_keeps_its_owner() {
+        let dir = directory();
+        for name in ["mysql", "unread-1", "head"] {
+            std::fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        kept(dir.path(), || Ok::<_, StoreError>(())).unwrap();
+        assert_eq!(not_given(dir.path()), [dir.path().join("mysql")]);
+    }
+
+    #[test]
     fn what_failed_leaves_nothing_of_roots_either() {
-        let Some(dir) = directory() else { return };
+        let dir = directory();
         let fail = || {
             std::fs::write(dir.path().join("lock"), "1").unwrap();
             Err::<(), _>(StoreError::Thread(ErrorKind::Other.into()))
