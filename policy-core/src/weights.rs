@@ -84,6 +84,11 @@ impl Start {
         }
     }
 
+    /// The same as it would ship: bounded in what it may still learn.
+    pub fn shipping(self) -> Self {
+        Self { fitting: false, ..self }
+    }
+
     /// Takes what each trait value says from labelled mail: its traits, and whether it was spam.
     pub fn count_odds(&mut self, mail: impl Iterator<Item = (TraitSet, bool)>) {
         let mut counts = vec![[0.0f32; 2]; SHOWN_VALUES];

@@ -26,8 +26,11 @@ fn told<R: Display + Serialize>(report: Result<R, ReplayError>, json: bool) -> E
     }
 }
 
-/// Fits, and prints the weights.
+/// Fits, and prints the weights, or what they are worth.
 pub(super) fn fit(args: &replay::FitArgs) -> ExitCode {
+    if args.hold_out {
+        return told(replay::hold_out(args), args.json);
+    }
     match replay::fit(args) {
         Ok(source) => print(&source),
         Err(error) => failed(&error),

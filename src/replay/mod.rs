@@ -18,6 +18,7 @@ pub mod engine;
 mod feedback;
 mod fit;
 mod hints;
+mod hold_out;
 mod ids;
 mod lines;
 pub mod maillog;
@@ -32,7 +33,8 @@ pub mod trace;
 pub use args::{Args, Format};
 pub use delays::{ClosedLoop, Delayed, Sides};
 pub use feedback::Feedback;
-pub use fit::{FitArgs, fit};
+pub use fit::{FitArgs, fit, hold_out};
+pub use hold_out::HeldOut;
 pub use lines::RecordingError;
 pub use report::{Ranking, Report, Tenth};
 
