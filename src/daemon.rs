@@ -7,40 +7,31 @@
 //! lives in memory only, and a restart begins anew. Sockets listen before that: who asks meanwhile waits for an
 //! answer that knows the sender, and is not sent away to whatever its mail server does without one.
 
+mod upkeep;
+
 use crate::address::Address;
 use crate::admin::{Admin, Desk, FOLLOWERS};
 use crate::clock::Clock;
 use crate::config;
 use crate::config::Config;
 use crate::engine::Engine;
-use crate::log::{self, Log};
+use crate::log::Log;
 use crate::lookups::Lookups;
 use crate::sockets::{self, BindError, Bound, Listener, SocketFile};
 use crate::store::{self, Store, StoreError};
 use policy_core::State;
-use policy_core::audit::Change;
 use policy_core::time::Timestamp;
-use signals::lists::Standing;
-use signals::resolver::Health;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info};
-
-/// Each second a sixtieth of the state is swept, so that all of it is visited each minute.
-const SWEEPS: usize = 60;
 
 /// Explanations at a time.
 const EXPLAINERS: usize = 4;
-
-/// How often it is said how lookups are doing.
-const TELL_LOOKUPS: Duration = Duration::from_secs(600);
 
 /// Why the daemon did not start.
 #[derive(Debug, Error)]
@@ -125,8 +116,8 @@ impl Daemon {
             milter_options: watch::Sender::new(Arc::clone(&config.milter.options)),
             stop: watch::Sender::new(false),
             servers: JoinSet::new(),
-            sweeper: tokio::spawn(sweep(engine.clone())),
-            teller: tokio::spawn(tell_lookups(engine.clone())),
+            sweeper: tokio::spawn(upkeep::sweep(engine.clone())),
+            teller: tokio::spawn(upkeep::tell_lookups(engine.clone())),
             listening: Vec::new(),
             started: config,
             engine,
@@ -343,53 +334,6 @@ async fn open_state(config: &Config, clock: &Clock) -> Result<(Arc<State>, Optio
     Ok((state, Some(store)))
 }
 
-/// Sweeps for ever. In the pool, because a sweep holds locks for a while and nobody waits for it.
-async fn sweep(engine: Engine) {
-    // What was kept has been told before.
-    let mut told = engine.state().audit().since(0).1;
-    let mut ticks = interval(Duration::from_secs(1));
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        let (state, now) = (Arc::clone(engine.state()), engine.clock().now());
-        let swept =
-            tokio::task::spawn_blocking(move || state.sweep(state.segments().div_ceil(SWEEPS), now)).await;
-        if let Err(error) = swept {
-            error!(%error, "a sweep failed");
-        }
-        told = tell_changes(&engine, told);
-    }
-}
-
-/// Says what operators and the ladder have changed since; returns where to go on.
-fn tell_changes(engine: &Engine, told: u64) -> u64 {
-    let (changes, next) = engine.state().audit().since(told);
-    for Change { who, what, key, until, note, .. } in changes {
-        let until = until.map_or_else(|| "-".to_owned(), log::moment);
-        info!(what = what.word(), key, until, who, note, "changed by hand or by the ladder");
-    }
-    next
-}
-
-/// Says now and then how lookups are doing, and which lists are not asked.
-async fn tell_lookups(engine: Engine) {
-    let mut ticks = interval(TELL_LOOKUPS);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // The first tick comes at once, when there is nothing to tell yet.
-    ticks.tick().await;
-    loop {
-        ticks.tick().await;
-        let Some(lookups) = engine.lookups() else { continue };
-        let Health { questions, hits, sent, timed_out, server_failed, suspensions, suspended_for, .. } =
-            lookups.health();
-        let suspended = suspended_for.is_some();
-        info!(questions, hits, sent, timed_out, server_failed, suspensions, suspended, "lookups so far");
-        for list in lookups.lists().into_iter().filter(|list| list.standing != Standing::InOrder) {
-            info!(list = %list.list, standing = ?list.standing, asked = list.asked, "a list is not asked");
-        }
-    }
-}
-
 /// The keys that differ and that only a restart changes.
 fn needs_restart(started: &Config, new: &Config) -> Vec<&'static str> {
     let (policy, milter, admin) = (&started.policy_service, &started.milter, &started.admin);
@@ -430,6 +374,7 @@ mod tests {
     use policy_core::name::Mailbox;
     use policy_core::time::Timestamp;
     use std::io::Write;
+    use std::time::Duration;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     const SECONDS: u64 = 1_700_000_000;

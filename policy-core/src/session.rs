@@ -11,25 +11,24 @@
 //! Postfix's policy protocol never says that a session is over. A session that nobody has asked about for
 //! ten minutes, twice SMTP's own time-out for a command, is closed.
 
+mod transaction;
+
+pub(crate) use transaction::{Account, Decided, Saying, Settled};
+use transaction::{MAX_ANSWERS, Transaction, slot};
+
 use crate::allowance::SessionSlot;
 use crate::engine::{Event, FilterVerdict, Refusal, Report};
-use crate::facts::{Facts, FrontEnd, SessionId, Stage, TransactionId};
-use crate::features::Heard;
-use crate::feedback::{MessageId, Subject};
+use crate::facts::{Facts, FrontEnd, SessionId, Stage};
+use crate::feedback::Subject;
 use crate::identity::{Identities, Key, Keyring};
-use crate::outcome::Outcome;
-use crate::policy::{Exemption, Policy};
-use crate::standing::{Standing, Word};
+use crate::policy::Policy;
 use crate::table::{Table, Worth};
 use crate::time::Timestamp;
-use crate::verdict::{Action, Reason, Verdict};
-use arrayvec::ArrayVec;
+use crate::verdict::{Action, Verdict};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Recipients of a transaction whose answers are remembered.
-const MAX_ANSWERS: usize = 128;
 /// A session is closed when nothing has been heard of it for this long (RFC 5321 section 4.5.3.2.7: five
 /// minutes between commands; ten for the end of data).
 const IDLE: Duration = Duration::from_secs(600);
@@ -38,45 +37,6 @@ const IDLE: Duration = Duration::from_secs(600);
 const LONGEST: Duration = Duration::from_secs(3600);
 /// Octets to reckon for one session with the answers it holds.
 const SESSION_BYTES: usize = 2048;
-
-/// One mail transaction.
-#[derive(Debug, Default)]
-pub(crate) struct Transaction {
-    /// The tokens that the front ends gave it, by [`slot`].
-    tokens: [Option<TransactionId>; 2],
-    /// Answers by recipient digest.
-    answers: Vec<(u64, Arc<Verdict>)>,
-    /// The latest verdict that let a recipient in.
-    pub(crate) accepting: Option<Arc<Verdict>>,
-    /// Whom it is booked on.
-    identities: Option<Arc<Identities>>,
-    /// The same before the message itself was seen.
-    of_envelope: Option<Arc<Identities>>,
-    /// What the first decision rested on.
-    decided: Option<Decided>,
-    /// The message's name, once anything is decided of it.
-    pub(crate) message: Option<MessageId>,
-    /// Whether the message itself has been debited.
-    pub(crate) message_debited: bool,
-    /// Octets debited so far.
-    pub(crate) bytes_debited: u64,
-    /// Whether a verified domain has been debited for it.
-    pub(crate) domain_debited: bool,
-    /// A spamtrap was among the recipients.
-    pub(crate) trapped: bool,
-    /// DATA or the end of the message has been asked about.
-    reached_data: bool,
-    /// Recipients that were let in, whether by the verdict or by observe mode.
-    pub(crate) accepted: u32,
-    /// Recipients that the mail server refused after us.
-    refused: u32,
-    /// Of these, the unknown ones.
-    unknown: u32,
-    /// Whether its outcome has been booked.
-    settled: bool,
-    /// Whether a filter's verdict has been booked.
-    filtered: bool,
-}
 
 /// One SMTP session.
 pub(crate) struct Session {
@@ -100,134 +60,6 @@ impl Worth for Session {
 
     fn worth(&self, now: Timestamp) -> f32 {
         -now.since(self.last_seen).as_secs_f32()
-    }
-}
-
-/// Something that a transaction amounts to.
-#[derive(Debug)]
-pub(crate) struct Account {
-    /// Whom it is booked on.
-    pub(crate) identities: Arc<Identities>,
-    /// What the first decision rested on; `None` when nothing is to be learned of that.
-    pub(crate) decided: Option<Decided>,
-    /// What became of it.
-    pub(crate) outcome: Outcome,
-}
-
-/// What a decision rested on.
-#[derive(Clone, Debug)]
-pub(crate) struct Decided {
-    /// As they were then: more may be known when the message has arrived.
-    pub(crate) identities: Arc<Identities>,
-    /// What the model said, as log-odds.
-    pub(crate) said: f32,
-    /// What it had heard of the chains.
-    pub(crate) heard: Heard,
-    /// Whether the standing was High or Medium.
-    pub(crate) well: bool,
-}
-
-impl Decided {
-    pub(crate) fn of(identities: &Arc<Identities>, standing: &Standing) -> Self {
-        let well = matches!(standing.word, Word::High | Word::Medium);
-        Self { identities: Arc::clone(identities), said: standing.log_odds, heard: standing.heard, well }
-    }
-}
-
-/// What a content filter has said of a message.
-#[derive(Debug)]
-pub(crate) struct Saying {
-    /// The session's policy, which says how much a filter may say.
-    pub(crate) policy: Arc<Policy>,
-    pub(crate) subject: Subject,
-    pub(crate) spam: bool,
-    pub(crate) forgeable: bool,
-}
-
-/// What a finished transaction amounts to: a message that was let in, unknown recipients, both or nothing.
-pub(crate) type Settled = ArrayVec<Account, 2>;
-
-const fn slot(front_end: FrontEnd) -> usize {
-    match front_end {
-        FrontEnd::Policy => 0,
-        FrontEnd::Milter => 1,
-    }
-}
-
-impl Transaction {
-    /// Whether this transaction is the one that a front end means by `token`.
-    fn is(&self, front_end: FrontEnd, token: TransactionId) -> bool {
-        self.tokens[slot(front_end)].is_none_or(|known| known == token)
-    }
-
-    /// Whether a verdict that let a recipient in holds for the whole message. A message for a spamtrap alone is
-    /// let in to its end, whatever the trap has just made of its sender's standing. A postmaster among other
-    /// recipients exempts nobody but himself.
-    fn is_settled_by(&self, verdict: &Verdict) -> bool {
-        let settles = match verdict.reason {
-            // What an operator says holds at once, and may have changed.
-            Reason::Exempt(exemption) => exemption != Exemption::Override,
-            reason => reason == Reason::Spamtrap,
-        };
-        settles && !self.message_debited
-    }
-
-    /// Whether it goes to exempt recipients alone. Such mail pays nothing, so it must not earn anything
-    /// either: whoever writes to postmaster all day would be well known in the evening.
-    fn is_for_exempt_recipients(&self) -> bool {
-        let exempt = |verdict: &Verdict| verdict.reason == Reason::Exempt(Exemption::Recipient);
-        !self.message_debited && self.accepted > 0 && self.answers.iter().all(|(_, verdict)| exempt(verdict))
-    }
-
-    /// The verdict to give and remember for a recipient. Where the client hears of none, those alike share the
-    /// first one, id and all, so that what a session takes does not grow with its recipients.
-    fn shared(&self, verdict: &Arc<Verdict>, enforced: bool) -> Arc<Verdict> {
-        let alike = |known: &&Arc<Verdict>| known.reason.code() == verdict.reason.code();
-        let known = self.answers.iter().map(|(_, known)| known).find(alike).filter(|_| !enforced);
-        Arc::clone(known.unwrap_or(verdict))
-    }
-
-    fn answered(&self, recipient: u64) -> Option<&Arc<Verdict>> {
-        self.answers.iter().find(|(known, _)| *known == recipient).map(|(_, verdict)| verdict)
-    }
-
-    /// What it amounts to, once. Without a message nothing was let in, but refused recipients still count.
-    fn settle(&mut self, received: bool, recipients: Option<u32>) -> Settled {
-        let mut settled = Settled::new();
-        if std::mem::replace(&mut self.settled, true) {
-            return settled;
-        }
-        let let_in = recipients.unwrap_or(self.accepted.saturating_sub(self.refused));
-        let recipients = if received && !self.is_for_exempt_recipients() { let_in } else { 0 };
-        // Bounces of what others sent in our users' names, and callouts about such, come from innocent servers.
-        let innocent = |identities: &Arc<Identities>| identities.traits.is_from_nobody();
-        let unknown = if self.identities.as_ref().is_some_and(innocent) { 0 } else { self.unknown };
-        if let Some(identities) = self.identities.clone().filter(|_| recipients > 0) {
-            let outcome = Outcome::Accepted { recipients, unknown };
-            settled.push(Account { identities, decided: self.decided.clone(), outcome });
-        }
-        // A signature says nothing of the envelope: anybody can send a signed message again, to whomever he likes.
-        if let Some(identities) = self.of_envelope.clone().filter(|_| unknown > 0) {
-            let outcome = Outcome::UnknownRecipients { recipients, unknown };
-            settled.push(Account { identities, decided: None, outcome });
-        }
-        settled
-    }
-
-    /// Notes whom it is from, as far as is known at a stage.
-    pub(crate) fn identify(&mut self, identities: &Arc<Identities>, stage: Stage) {
-        self.identities = Some(Arc::clone(identities));
-        if stage < Stage::EndOfMessage {
-            self.of_envelope = Some(Arc::clone(identities));
-        }
-    }
-
-    /// Whether the message may be taken to have arrived, when its end was never seen. A milter always sees
-    /// it. Postfix's policy client that asks about DATA somewhere has asked about this one or it never came
-    /// so far; one that asks about recipients only leaves no better guess.
-    fn presumed_received(&self, sees_data: bool) -> bool {
-        let watched = self.tokens[slot(FrontEnd::Milter)].is_some();
-        !watched && self.accepted > 0 && (self.reached_data || !sees_data)
     }
 }
 

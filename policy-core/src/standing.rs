@@ -8,13 +8,16 @@
 //! The standing keeps its uncertainty: the word is Bad only when even the optimistic end of the range is
 //! bad, and High only when even the pessimistic end is good.
 
+mod contribution;
+
+pub use contribution::{Contribution, Source};
+use contribution::{MAX_CONTRIBUTIONS, strongest};
+
 use crate::evidence::{Reading, Tally};
-use crate::features::{
-    BIAS, Features, Heard, NUMBERS, PAIRS, PER_CHAIN, SLOTS, STRANGER, TRAITS, UNKNOWN, View, logit, sigmoid,
-};
+use crate::features::{Heard, logit, sigmoid};
 use crate::identity::{Chain, Identities, Kind};
 use crate::ledger::{ChainReading, Ledger, Readings};
-use crate::presentation::{ReverseName, SHOWN, Trait, TraitSet};
+use crate::presentation::ReverseName;
 use crate::time::Timestamp;
 use crate::weights::{Part, Without};
 use arrayvec::ArrayVec;
@@ -40,9 +43,6 @@ const LEAST_SHARE: f32 = 0.002;
 /// What the odds of spam are divided by where spam alone is reported: there what is known of good mail's networks and
 /// names is mostly bad. It keeps the good mail that waits below 0.3 % on two traces of which only spam was labelled.
 const DOUBT: f32 = 8.0;
-/// Contributions that a standing carries: the strongest.
-const MAX_CONTRIBUTIONS: usize = 6;
-
 /// The standing in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -76,40 +76,6 @@ impl fmt::Display for Word {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }
-}
-
-/// Where a contribution comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// A trait, alone and in pairs with others.
-    Trait(Trait),
-    /// A chain of identities.
-    Chain(Kind),
-    /// What all mail of this server has in common, and how little is known of the client.
-    Base,
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Trait(value) => value.fmt(f),
-            Self::Chain(kind) => f.write_str(kind.word()),
-            Self::Base => f.write_str("mail to this server in general"),
-        }
-    }
-}
-
-/// One term of the standing.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Contribution {
-    /// Its source.
-    pub source: Source,
-    /// The chance of spam by this source alone.
-    pub estimate: f32,
-    /// Messages' worth of evidence behind it.
-    pub evidence: f32,
-    /// What it adds to the log-odds of the standing; above zero speaks against the client.
-    pub log_odds: f32,
 }
 
 /// What is thought of a client and message.
@@ -167,100 +133,6 @@ impl Ledger {
             heard,
             ..Standing::new(judged, known, strongest)
         }
-    }
-
-    /// Every term of the standing, strongest first: they add up to its log-odds.
-    pub(crate) fn all_contributions(
-        &self,
-        identities: &Identities,
-        readings: &Readings,
-        now: Timestamp,
-    ) -> Vec<Contribution> {
-        let features = self.features(identities, readings, now);
-        let terms = self.terms(&features).into_iter().enumerate();
-        let mut contributions: Vec<Contribution> =
-            terms.map(|(n, term)| self.contribution(identities, &features, n, term)).collect();
-        contributions.sort_unstable_by(|a, b| b.log_odds.abs().total_cmp(&a.log_odds.abs()));
-        contributions
-    }
-
-    /// What each chain, each trait and the base add to the log-odds.
-    fn terms(&self, features: &Features) -> Terms {
-        let numbers = self.model.of_numbers(features);
-        let mut of_traits = [0.0; TraitSet::COUNT];
-        of_traits.copy_from_slice(&numbers[TRAITS..BIAS]);
-        self.share_out(features, numbers[STRANGER], &mut of_traits);
-        let of_chain = |view: &View| numbers[view.slot * PER_CHAIN..][..PER_CHAIN].iter().sum();
-        let mut terms: Terms = features.views.iter().map(of_chain).collect();
-        terms.extend(of_traits);
-        terms.push(features.base + numbers[BIAS] + numbers[UNKNOWN]);
-        terms
-    }
-
-    /// The `n`th of the [`Terms`] with what is behind it.
-    fn contribution(
-        &self,
-        identities: &Identities,
-        features: &Features,
-        n: usize,
-        term: f32,
-    ) -> Contribution {
-        if let Some(view) = features.views.get(n) {
-            return Contribution::of_chain(view, term);
-        }
-        let of = n - features.views.len();
-        let (source, alone, evidence) = if of < TraitSet::COUNT {
-            let value = identities.traits.nth(of);
-            let read = |place| self.read_trait(place, features.traits_left());
-            let (good, bad) = value.index().map(read).unwrap_or_default();
-            (Source::Trait(value), features.numbers[TRAITS + of], (good + bad) as f32)
-        } else {
-            (Source::Base, 0.0, 0.0)
-        };
-        Contribution { source, estimate: sigmoid(alone + features.base), evidence, log_odds: term }
-    }
-
-    /// Shares out among the traits what they add in the table, a pair half and half, and as strangers' traits.
-    fn share_out(&self, features: &Features, stranger: f32, of_traits: &mut [f32; TraitSet::COUNT]) {
-        let mut of_places = self.model.of_places(features);
-        of_traits.iter_mut().take(SHOWN).zip(&mut of_places).for_each(|(sum, term)| *sum += term);
-        for (&(first, second), term) in PAIRS.iter().zip(of_places) {
-            of_traits[usize::from(first)] += 0.5 * term;
-            of_traits[usize::from(second)] += 0.5 * term;
-        }
-        let own = &features.numbers[TRAITS..BIAS];
-        let all = own.iter().sum::<f32>();
-        if all.abs() > f32::MIN_POSITIVE {
-            of_traits.iter_mut().zip(own).for_each(|(sum, term)| *sum += stranger * term / all);
-        } else {
-            of_traits[0] += stranger;
-        }
-    }
-}
-
-/// What each chain with a slot adds, in the order of the views, then each trait, then the base.
-type Terms = ArrayVec<f32, { SLOTS.len() + TraitSet::COUNT + 1 }>;
-
-const _: () = assert!(NUMBERS == STRANGER + 1);
-
-/// Places of the strongest terms, strongest first. Nearly every term is weaker than the last of those found
-/// so far, so this takes about one comparison a term.
-fn strongest(terms: &[f32]) -> ArrayVec<usize, MAX_CONTRIBUTIONS> {
-    let mut strongest = ArrayVec::<usize, MAX_CONTRIBUTIONS>::new();
-    for (n, term) in terms.iter().enumerate() {
-        let stronger = |&other: &usize| terms[other].abs() >= term.abs();
-        let place = strongest.iter().rposition(stronger).map_or(0, |last| last + 1);
-        if place < MAX_CONTRIBUTIONS {
-            strongest.truncate(MAX_CONTRIBUTIONS - 1);
-            strongest.insert(place, n);
-        }
-    }
-    strongest
-}
-
-impl Contribution {
-    fn of_chain(view: &View, log_odds: f32) -> Self {
-        Self { source: Source::Chain(view.kind), estimate: view.estimate, evidence: view.own, log_odds }
     }
 }
 
