@@ -99,6 +99,11 @@ impl<V: Worth> Table<V> {
         self.buckets * FILL_PERCENT / 100
     }
 
+    /// Most entries that a shard holds without doubling: hashbrown keeps an eighth of its buckets free.
+    fn shard_capacity(&self) -> usize {
+        self.buckets / SHARDS / 8 * 7
+    }
+
     /// Where the entry of a key would be.
     ///
     /// The segment follows from the middle bits of the hash, scaled without a division; a dashmap picks its shard
@@ -196,9 +201,11 @@ impl<V: Worth> Table<V> {
         if let Some((_, value)) = shard.get_mut(place.hash, |(held, _)| *held == key) {
             return change(value.get_mut());
         }
+        // A shard that is fuller than its sister would double before the segment is full.
+        let is_full = shard.len() >= self.shard_capacity();
         drop(shard);
         let held = segment.map.len();
-        if held >= self.segment_capacity() {
+        if is_full || held >= self.segment_capacity() {
             self.evict(segment, now);
         }
         let result = match segment.map.entry(key) {
@@ -206,12 +213,19 @@ impl<V: Worth> Table<V> {
             Entry::Occupied(mut entry) => change(entry.get_mut()),
             Entry::Vacant(entry) => change(&mut entry.insert(make())),
         };
-        // Removed entries leave marks behind, and a shard full of them doubles instead of clearing them, once
-        // half of what it can hold is taken; an eighth of a segment is well below that.
-        if held > self.buckets / 8 && segment.map.capacity() > self.buckets / 8 * 7 {
-            segment.map.shrink_to_fit();
+        // An eighth of a segment is well below where a shard may have doubled.
+        if held > self.buckets / 8 {
+            self.give_back(segment);
         }
         result
+    }
+
+    /// Gives back what a segment has grown to beyond its buckets: removed entries leave marks behind, and a shard full
+    /// of them doubles instead of clearing them, once half of what it can hold is taken.
+    fn give_back(&self, segment: &Segment<V>) {
+        if segment.map.capacity() > self.buckets / 8 * 7 {
+            segment.map.shrink_to_fit();
+        }
     }
 
     /// Takes the entry of `key` out when `condition` holds.
@@ -356,6 +370,7 @@ impl<V: Worth + Copy> Refill<'_, V> {
             }
             self.waiting[shard].clear();
         }
+        self.table.give_back(&self.table.segments[self.segment]);
     }
 
     /// Puts those of one shard while that has room to spare; returns how many.
@@ -483,6 +498,23 @@ mod tests {
             (0..other.segments()).any(|segment| other.take_marks(segment).is_some()),
             "others had to leave"
         );
+    }
+
+    #[test]
+    fn a_shard_that_fills_before_its_sister_does_not_double() {
+        let now = Timestamp::default();
+        let table = Table::with_bytes(1);
+        assert_eq!(table.segments(), 1);
+        let of = |shard| {
+            let table = &table;
+            (0..).map(key).filter(move |key| table.place(key).shard == shard)
+        };
+        let put = |key| table.update(key, now, || Weight(1.0), |_| ());
+        of(0).take(table.buckets / 4).for_each(put);
+        of(1).take(table.buckets / 2).for_each(|key| {
+            put(key);
+            assert!(table.bytes() <= table.buckets * bucket_bytes::<Weight>(), "{} entries", table.len());
+        });
     }
 
     #[test]
