@@ -60,6 +60,32 @@ impl Dimension {
     }
 }
 
+/// Whose quota is debited.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Whose {
+    /// The client's own.
+    #[default]
+    Host,
+    /// That of the prefix or network around it, whose strangers share one.
+    Network,
+    /// That of a domain that all its hosts share.
+    Domain,
+    /// The sender's mailbox's own.
+    Mailbox,
+}
+
+impl Whose {
+    /// Who it is in one word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Network => "network",
+            Self::Domain => "domain",
+            Self::Mailbox => "mailbox",
+        }
+    }
+}
+
 /// A number for each dimension that is limited by the hour: connections, messages, recipients, octets.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct PerHour(pub [f64; 4]);
@@ -88,6 +114,8 @@ pub(crate) struct Debit {
     pub(crate) key: Key,
     pub(crate) quota: Quota,
     pub(crate) cost: PerHour,
+    /// Whose quota it is.
+    pub(crate) whose: Whose,
 }
 
 /// Which limit refused a request.
@@ -99,6 +127,8 @@ pub struct Refusal {
     pub dimension: Dimension,
     /// The limit that it ran into, in the dimension's unit.
     pub limit: f64,
+    /// Whose limit that is.
+    pub whose: Whose,
     /// When the request would fit.
     pub retry_after: Duration,
 }
@@ -122,6 +152,7 @@ impl Meter {
 
     /// The levels as they have leaked until now.
     fn leaked(&self, rate: &PerHour, now: Timestamp) -> [f64; 4] {
+        // It would not leak for as long as the clock was wrong.
         if self.at.is_from_a_wrong_clock(now) {
             return [0.0; 4];
         }
@@ -236,7 +267,8 @@ impl Meters {
         match refused {
             None => Ok(()),
             Some((dimension, limit, wait)) => {
-                Err(Refusal { index, dimension, limit, retry_after: wait.clamp(LEAST_RETRY, MOST_RETRY) })
+                let (whose, retry_after) = (debit.whose, wait.clamp(LEAST_RETRY, MOST_RETRY));
+                Err(Refusal { index, dimension, limit, whose, retry_after })
             }
         }
     }
@@ -294,7 +326,8 @@ mod tests {
 
     fn debit(name: &str, limit: f64) -> Debit {
         let quota = Quota { burst: PerHour([limit; 4]), rate: PerHour([limit; 4]), sessions: 2 };
-        Debit { key: Keyring::new([3; 16]).named(Kind::Address, name), quota, cost: MESSAGE }
+        let key = Keyring::new([3; 16]).named(Kind::Address, name);
+        Debit { key, quota, cost: MESSAGE, whose: Whose::Host }
     }
 
     fn meters() -> Arc<Meters> {
@@ -303,6 +336,18 @@ mod tests {
 
     fn admitted(meters: &Arc<Meters>, debits: &[Debit], now: Timestamp, tries: usize) -> usize {
         (0..tries).filter(|_| meters.reserve(debits, false, now).is_ok()).count()
+    }
+
+    #[test]
+    fn a_meter_does_not_stay_full_because_the_clock_was_set_back() {
+        let meters = Arc::new(Meters::new(1 << 16));
+        let debits = [debit("a", 5.0)];
+        let take = |at| meters.reserve(&debits, false, at).is_ok();
+        let day = NOW.after(Duration::from_secs(86_400));
+        assert_eq!((0..10).filter(|_| take(day)).count(), 5);
+        let corrected = NOW.after(Duration::from_secs(86_400 - 60));
+        assert!(!take(corrected), "a small correction forgives nothing");
+        assert_eq!((0..10).filter(|_| take(NOW.after(Duration::from_secs(4 * 3600)))).count(), 5);
     }
 
     #[test]

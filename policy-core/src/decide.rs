@@ -156,8 +156,8 @@ fn judge(policy: &Policy, state: &State, session: &mut Session, facts: &Facts, n
     if case.is_refused(session, &standing, &readings) {
         return Verdict { action: Action::Reject, ..case.accept(Reason::Refused) }.of(standing);
     }
-    let reason = match case.wait(session, &standing, &readings) {
-        Ok(reason) => reason,
+    let (reason, waited) = match case.wait(session, &standing, &readings) {
+        Ok(passed) => passed,
         Err((reason, left)) => {
             // The other customers of a shared host have no part in it.
             let scope = if case.is_from_pool() { Scope::Domain } else { Scope::Client };
@@ -169,6 +169,10 @@ fn judge(policy: &Policy, state: &State, session: &mut Session, facts: &Facts, n
             // Once is evidence of a real mailer; again and again is what it costs to send spam slowly.
             if matches!(reason, Reason::Returned(_)) && standing.word == Word::New {
                 case.book(Outcome::RetriedAsAsked);
+            }
+            // The next message to the same recipient waits again.
+            if waited == Some(WaitFor::Reputation) {
+                case.state.deferrals.use_up(&state.keyring, &case.identities, case.envelope());
             }
             case.accept(reason).of(standing)
         }
@@ -243,7 +247,12 @@ impl<'a> Case<'a> {
         trap
     }
 
-    /// Whether the sender has to wait first: a suspicious stranger once, a suspicious or Bad sender that is
+    /// Sender's domain and recipient, by which a retry is known.
+    fn envelope(&self) -> u64 {
+        self.identities.sender ^ recipient_digest(self.state, self.facts)
+    }
+
+    /// Whether the sender has to wait first, or what it has waited for: a suspicious stranger once, a suspicious or Bad sender that is
     /// known with each message. A message that has been let in is past that.
     ///
     /// Mixed mail waits once as well: its mailer comes back with everything, so that each wait would stop nothing.
@@ -252,11 +261,11 @@ impl<'a> Case<'a> {
         session: &Session,
         standing: &Standing,
         readings: &Readings,
-    ) -> Result<Reason, (Reason, Duration)> {
+    ) -> Result<(Reason, Option<WaitFor>), (Reason, Duration)> {
         let waits = &self.policy.waits;
         let (why, wait, reason) = match standing.word {
             Word::Bad => (WaitFor::Reputation, waits.bad, Reason::Reputation),
-            _ if !waits.is_suspicious(standing) => return Ok(Reason::Allowed),
+            _ if !waits.is_suspicious(standing) => return Ok((Reason::Allowed, None)),
             Word::New => (WaitFor::FirstContact, waits.first_contact, Reason::FirstContact),
             _ => (WaitFor::Reputation, waits.first_contact, Reason::Reputation),
         };
@@ -266,18 +275,18 @@ impl<'a> Case<'a> {
             why
         };
         if wait.is_zero() || session.transaction.message_debited || self.facts.stage < Stage::Rcpt {
-            return Ok(Reason::Allowed);
+            return Ok((Reason::Allowed, None));
         }
         let question = Question {
             identities: &self.identities,
-            envelope: self.identities.sender ^ recipient_digest(self.state, self.facts),
+            envelope: self.envelope(),
             why,
             wait,
             assume_return: self.policy.mode == Mode::Observe,
         };
         match self.state.deferrals.ask(&self.state.keyring, &question, self.now) {
-            Contact::Known => Ok(Reason::Allowed),
-            Contact::Returned { delay } => Ok(Reason::Returned(delay)),
+            Contact::Known => Ok((Reason::Allowed, Some(why))),
+            Contact::Returned { delay } => Ok((Reason::Returned(delay), Some(why))),
             Contact::Wait { left, storm } => {
                 if storm {
                     self.book(Outcome::RetryStorm);
@@ -338,7 +347,8 @@ impl<'a> Case<'a> {
                 session.place = session.place.take().or(place);
                 session.connection_debited = true;
                 session.transaction.message_debited |= begins;
-                session.transaction.domain_debited |= payers.contains(&Payer::Domain);
+                session.transaction.domain_debited |=
+                    payers.iter().any(|payer| matches!(payer, Payer::Domain | Payer::Signer));
                 session.transaction.bytes_debited += cost.0[BYTES] as u64;
                 Ok(())
             }

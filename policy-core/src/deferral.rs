@@ -58,7 +58,7 @@ impl Entry {
     /// The entry as it may be taken over from a file; `None` when it has expired. Under a clock that has been set
     /// back a retry passes at once.
     pub(crate) fn taken_over(mut self, now: Timestamp) -> Option<Self> {
-        if self.last.is_from_a_wrong_clock(now) || self.not_before.is_from_a_wrong_clock(now) {
+        if self.first.is_from_a_wrong_clock(now) || self.last.is_from_a_wrong_clock(now) {
             (self.first, self.last, self.not_before) = (now, now, now);
         }
         (now.since(self.last) < self.lifetime()).then_some(self)
@@ -131,7 +131,7 @@ impl Deferrals {
     /// Asks whether a sender has waited; writes it down when it has not.
     pub(crate) fn ask(&self, keyring: &Keyring, question: &Question<'_>, now: Timestamp) -> Contact {
         let sources = sources(question.identities);
-        if question.why == WaitFor::FirstContact && self.has_passed(keyring, question.identities, now) {
+        if question.why == WaitFor::FirstContact && self.has_passed(keyring, question, now) {
             return Contact::Known;
         }
         let pending = sources.iter().find_map(|source| self.pending(keyring, source, question, now));
@@ -158,6 +158,14 @@ impl Deferrals {
         }
     }
 
+    /// Takes note that the message for which a sender has waited was let in: its next one waits again.
+    pub(crate) fn use_up(&self, keyring: &Keyring, identities: &Identities, envelope: u64) {
+        for source in sources(identities) {
+            let key = Self::place(keyring, &source, envelope % PLACES);
+            self.entries.remove_if(&key, |entry| entry.envelope == envelope);
+        }
+    }
+
     fn place(keyring: &Keyring, source: &Key, place: u64) -> Key {
         keyring.internal(&[b"deferral", &source.to_bytes(), &place.to_le_bytes()])
     }
@@ -173,7 +181,8 @@ impl Deferrals {
         let entry = self.entries.read(&key, |entry| *entry)?;
         let live = entry.envelope == question.envelope
             && now.since(entry.first) < WINDOW
-            && !entry.not_before.is_from_a_wrong_clock(now);
+            // Nobody is told to wait for longer than that: not after the clock was set back either.
+            && entry.not_before.since(now) <= question.wait;
         live.then_some((key, entry))
     }
 
@@ -213,14 +222,19 @@ impl Deferrals {
         std::iter::once(identities.address()).chain(identities.group)
     }
 
-    fn has_passed(&self, keyring: &Keyring, identities: &Identities, now: Timestamp) -> bool {
-        let mut sources = Self::passing(identities);
+    fn has_passed(&self, keyring: &Keyring, question: &Question<'_>, now: Timestamp) -> bool {
+        let mut sources = Self::passing(question.identities);
         sources.any(|source| {
             let key = Self::place(keyring, &source, PASSED);
             self.entries.change(&key, |entry| {
-                let passed = now >= entry.not_before && now.since(entry.last) < REMEMBERED;
+                let ahead = entry.not_before.since(now);
+                let set_back = ahead > question.wait;
+                let passed = (ahead.is_zero() || set_back) && now.since(entry.last) < REMEMBERED;
                 if passed {
                     entry.last = now;
+                }
+                if set_back {
+                    entry.not_before = now;
                 }
                 passed
             }) == Some(true)
@@ -389,6 +403,22 @@ mod tests {
         assert!(matches!(ask(1, 300), Contact::Returned { .. }));
         assert_eq!(ask(1, 301), Contact::Known, "refused by a limit, it need not wait anew");
         assert_eq!(ask(2, 301), wait(300));
+        desk.0.use_up(&desk.1, &Identities::of(&bad, &desk.1), 1);
+        assert_eq!(ask(1, 302), wait(300), "another message to the same recipient");
+        assert_eq!(ask(2, 302), wait(299));
+    }
+
+    #[test]
+    fn nobody_waits_longer_because_the_clock_was_set_back() {
+        const HOUR: u64 = 3600;
+        let desk = Desk::new();
+        let (stranger, known) = (facts("192.0.2.1"), facts("203.0.113.1"));
+        desk.ask(&known, 1, 20 * HOUR);
+        assert!(matches!(desk.ask(&known, 1, 20 * HOUR + 300), Contact::Returned { .. }));
+        assert_eq!(desk.ask(&stranger, 1, 20 * HOUR), wait(300));
+        assert_eq!(desk.ask(&stranger, 1, HOUR), wait(300));
+        assert!(matches!(desk.ask(&stranger, 1, HOUR + 300), Contact::Returned { .. }));
+        assert_eq!(desk.ask(&known, 2, HOUR), Contact::Known);
     }
 
     #[test]

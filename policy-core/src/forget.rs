@@ -212,7 +212,7 @@ impl Key {
     /// The key as it is outside of any lane.
     fn without_lane(self) -> Self {
         // Kinds are below 16 and lanes above.
-        const _: () = assert!((Kind::Internal as u8) < 16 && (Lane::Apart as u8) < 16);
+        const _: () = assert!((Kind::Internal as u8) < 16 && (Lane::Signed as u8) < 16);
         let lane = self.kind() >> 4;
         self.in_lane(lane)
     }

@@ -90,6 +90,9 @@ pub struct Identities {
     pub traits: TraitSet,
     /// The domain that a retry from another address is known by: verified, or of a named reverse name.
     pub group: Option<Key>,
+    /// The verified domain that has authorised the client to send for it (SPF), by its widest key. A signature does not
+    /// say who sends the message that it is on.
+    pub(crate) authorised_by: Option<Key>,
     /// The organisational domain that the sender address claims, verified or not, as a digest.
     pub sender: u64,
 }
@@ -113,11 +116,14 @@ impl Identities {
         chains.extend(signed(facts, &names, keyring));
         chains.extend(mailbox(facts, sender, verified_sender, keyring));
         // Its next message is asked about before the signature is seen, and is to be known by then.
-        if verified_sender && !is_known_early(facts, sender) {
+        if verified_sender && !is_by_spf(facts, sender) {
             chains.extend(mailbox(facts, sender, false, keyring));
         }
         let group = group(&chains, traits.reverse_name());
-        Self { chains, traits, group, sender: keyring.digest(&[b"sender", sender.as_bytes()]) }
+        let authorised_by = names.verified.iter().find(|name| is_by_spf(facts, name.widest()));
+        let authorised_by = authorised_by.map(|&name| verified(name, keyring).general());
+        let sender = keyring.digest(&[b"sender", sender.as_bytes()]);
+        Self { chains, traits, group, authorised_by, sender }
     }
 
     /// The key of the client's address.
@@ -231,8 +237,8 @@ fn mailbox(facts: &Facts, domain: &str, verified: bool, keyring: &Keyring) -> Op
     Some(Chain { borrowed, ..Chain::new(Kind::Mailbox, [own, in_prefix].into_iter().chain(claim)) })
 }
 
-/// Whether the sender's domain is verified before the message itself is seen, by SPF (RFC 7208).
-fn is_known_early(facts: &Facts, domain: &str) -> bool {
+/// Whether a domain is verified by SPF (RFC 7208): before the message itself is seen, and for this client.
+fn is_by_spf(facts: &Facts, domain: &str) -> bool {
     let mut by_spf = facts.message.verified.iter().filter(|verified| verified.by == VerifiedBy::Spf);
     by_spf.any(|verified| Name::new(&verified.domain, &[]).widest() == domain)
 }

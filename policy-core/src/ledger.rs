@@ -39,6 +39,10 @@ const ONE_SIDED: f32 = 20.0;
 /// The same of a server that has heard of no good mail yet.
 const ONE_SIDED_FROM: f32 = 5.0;
 
+/// Labels of good mail from which on it is known how such mail looks here. A dozen labels of spam make all that is new
+/// look like it.
+const ENOUGH_GOOD: f32 = 50.0;
+
 /// Evidence of the last hours from which on what strangers share needs no presumptions: the unjudged mail of a few is
 /// not to vouch for all of them.
 const SHARED_KNOWS_ENOUGH: Enough = Enough { least: 1.0, of_busiest: 0.0 };
@@ -73,6 +77,8 @@ pub(crate) struct Ledger {
     labels: Mutex<Record>,
     /// Whether hardly any of them are of good mail.
     one_sided: AtomicBool,
+    /// Whether there are some of spam, and too few of good mail to tell how such mail looks here.
+    hears_of_little_good: AtomicBool,
     /// What combines them.
     pub(crate) model: Model,
     /// The moment that the traits' sums are stored against.
@@ -88,6 +94,7 @@ impl Ledger {
             all: TraitSums::default(),
             labels: Mutex::new(Record::new(now)),
             one_sided: AtomicBool::new(false),
+            hears_of_little_good: AtomicBool::new(false),
             model: Model::new(start.bounded()),
             landmark: now,
         }
@@ -201,7 +208,7 @@ impl Ledger {
             labels.add(Weight { good, bad, ..Weight::default() }, at);
             labels.read(at)
         };
-        self.one_sided.store(is_one_sided(slow), Ordering::Relaxed);
+        self.weigh_kinds(slow);
         if spam && is_one_sided(slow) {
             return 0.0;
         }
@@ -224,12 +231,24 @@ impl Ledger {
     pub(crate) fn add_labels(&self, heard: Record, now: Timestamp) {
         let mut labels = self.lock_labels();
         labels.merge(heard);
-        self.one_sided.store(is_one_sided(labels.read(now).slow), Ordering::Relaxed);
+        self.weigh_kinds(labels.read(now).slow);
+    }
+
+    /// Notes how many of all labels are of which kind.
+    fn weigh_kinds(&self, labels: Tally) {
+        self.one_sided.store(is_one_sided(labels), Ordering::Relaxed);
+        let little = labels.bad > 0.0 && labels.good < ENOUGH_GOOD;
+        self.hears_of_little_good.store(little, Ordering::Relaxed);
     }
 
     /// Whether spam is all that is reported here.
     pub(crate) fn hears_of_spam_alone(&self) -> bool {
         self.one_sided.load(Ordering::Relaxed)
+    }
+
+    /// The same, or little else so far: then a good newcomer looks like spam.
+    pub(crate) fn hears_of_little_good(&self) -> bool {
+        self.hears_of_spam_alone() || self.hears_of_little_good.load(Ordering::Relaxed)
     }
 
     /// Books a weight on one identity.

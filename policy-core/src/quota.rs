@@ -98,6 +98,9 @@ pub enum Lane {
     Narrow = 1,
     /// Good mail in bad company: of newcomers to a network, and of trusted mailboxes in a domain, whose mail is Low or Bad.
     Apart = 2,
+    /// Mail of a domain that its signature alone verifies. Anybody can send a signed message again, and it must cost the
+    /// domain's own hosts nothing.
+    Signed = 3,
 }
 
 impl Lane {

@@ -40,7 +40,7 @@ const K_WIDER: f32 = 8.0;
 const K_OWN: f32 = 4.0;
 /// The least share of good mail that is told apart: two messages of a thousand.
 const LEAST_SHARE: f32 = 0.002;
-/// What the odds of spam are divided by where spam alone is reported: there what is known of good mail's networks and
+/// What the odds of spam are divided by where spam alone is reported, or little else so far: there what is known of good mail's networks and
 /// names is mostly bad. It keeps the good mail that waits below 0.3 % on two traces of which only spam was labelled.
 const DOUBT: f32 = 8.0;
 /// The standing in one word.
@@ -122,8 +122,8 @@ impl Ledger {
         let strongest = strongest(&terms).into_iter().map(contribution).collect();
         let known = known(identities, readings, without);
         let purity = if without.has(Part::Purity) { 1.0 } else { self.model.calibration.purity() };
-        let certainty = (judged / purity).min(1.0);
-        let certainty = if self.hears_of_spam_alone() { doubted(certainty) } else { certainty };
+        let in_doubt = self.hears_of_little_good();
+        let certainty = if in_doubt { doubted(judged) } else { (judged / purity).min(1.0) };
         let heard = features.heard();
         Standing {
             log_odds,

@@ -38,9 +38,10 @@ impl Timestamp {
     }
 
     /// Whether this moment lies so far ahead of `now` that only a clock set back explains it. What was
-    /// written down under the wrong clock must not hold for as long as the clock was wrong.
+    /// written down under the wrong clock must not hold for as long as the clock was wrong. Clocks that are kept right
+    /// are corrected by less than five minutes.
     pub const fn is_from_a_wrong_clock(self, now: Self) -> bool {
-        const TOLERANCE: u64 = 24 * 3600 * 1000;
+        const TOLERANCE: u64 = 5 * 60 * 1000;
         self.0 > now.0.saturating_add(TOLERANCE)
     }
 

@@ -121,15 +121,19 @@ impl Reason {
             Self::Reputation => format!(
                 "[{address}] This message is suspicious due to the very low reputation of the sending host"
             ),
-            Self::Limit(refusal) => format!("[{address}] Too much mail from this host: {}", limited(refusal)),
+            Self::Limit(refusal) => {
+                format!("[{address}] Too much mail from this {}: {}", refusal.whose.word(), limited(refusal))
+            }
             Self::Narrowed(refusal) => {
-                format!(
-                    "[{address}] Mail from this host is limited for its low reputation: {}",
-                    limited(refusal)
-                )
+                let (whose, limited) = (refusal.whose.word(), limited(refusal));
+                format!("[{address}] Mail from this {whose} is limited for its low reputation: {limited}")
             }
             Self::Spike(refusal) => {
-                format!("[{address}] Unusual rate of mail from this host: {}", limited(refusal))
+                format!(
+                    "[{address}] Unusual rate of mail from this {}: {}",
+                    refusal.whose.word(),
+                    limited(refusal)
+                )
             }
             // Gmail's own words for this case; senders' tools know them.
             Self::Gateway => format!("[{address}] IP not in whitelist for RCPT domain, closing connection"),

@@ -523,22 +523,70 @@ fn a_lists_next_issue_goes_to_as_many_as_its_last_at_once() {
 }
 
 #[test]
+fn who_is_refused_for_its_network_is_told_so() {
+    let server = Server::new(Policy { mode: Mode::Enforce, ..Policy::default() });
+    let replies =
+        (1..=200).map(|n| server.ask(&server.proper(&format!("203.0.113.{n}"), "mail.corp.example")));
+    let refused: Vec<_> = replies.filter(|decision| decision.reply != Reply::Accept).collect();
+    let text = |decision: &Decision| format!("{:?}", decision.reply);
+    assert!(
+        refused.len() > 50 && text(&refused[0]).contains("Too much mail from this network: limit of 120")
+    );
+}
+
+#[test]
+fn a_dozen_labels_of_spam_do_not_make_whoever_is_new_wait() {
+    for (spam, good) in [(6, 0), (12, 2), (20, 8), (40, 20)] {
+        let server = Server::new(Policy { mode: Mode::Enforce, ..Policy::default() });
+        let sender = |n: usize| {
+            let domain = format!("{}{}.example", ["stone", "river", "maple", "harbor"][n % 4], n * n % 97);
+            let mut facts =
+                server.proper(&format!("203.{}.113.{}", n % 200, n % 250), &format!("mail.{domain}"));
+            facts.client.tls = Some(true);
+            facts.envelope.sender = Sender::new(&format!("info@{domain}"));
+            let domain = DomainName::new(&domain).unwrap();
+            facts.message.verified = vec![VerifiedDomain { domain, by: VerifiedBy::Spf }];
+            facts
+        };
+        for n in 0..spam + good {
+            server.pass(HOUR / 60);
+            let _ = server.deliver(&sender(n), Some(n * good % (spam + good) >= good));
+        }
+        let waits = (100..200).filter(|&n| server.ask(&sender(n)).reply != Reply::Accept);
+        assert_eq!(waits.count(), 0, "after {spam} labels of spam, and {good} of good mail");
+    }
+}
+
+/// What comes of a message whose domain is verified at its end alone.
+fn verified_at_the_end(server: &Server, n: u8, by: VerifiedBy) -> Decision {
+    let facts = server.proper(&format!("198.{n}.100.7"), &format!("m{n}.corp{n}.example"));
+    assert_eq!(server.ask(&facts).reply, Reply::Accept);
+    let mut end = Facts { stage: Stage::EndOfMessage, ..facts };
+    end.envelope.recipient = None;
+    end.message.size = Some(1000);
+    end.message.verified = vec![VerifiedDomain { domain: DomainName::new("corp.example").unwrap(), by }];
+    server.ask(&end)
+}
+
+#[test]
 fn a_domain_verified_at_the_end_pays_for_the_whole_message() {
     let server = Server::enforcing();
-    let send = |n: u8| {
-        let facts = server.proper(&format!("198.51.100.{n}"), &format!("m{n}.corp{n}.example"));
-        assert_eq!(server.ask(&facts).reply, Reply::Accept);
-        let mut end = Facts { stage: Stage::EndOfMessage, ..facts };
-        end.envelope.recipient = None;
-        end.message.size = Some(1000);
-        end.message.verified =
-            vec![VerifiedDomain { domain: DomainName::new("pool.example").unwrap(), by: VerifiedBy::Dkim }];
-        server.ask(&end)
-    };
-    let replies: Vec<_> = (1..=70).map(send).collect();
+    let replies: Vec<_> = (1..=70).map(|n| verified_at_the_end(&server, n, VerifiedBy::Spf)).collect();
     assert!(replies[..60].iter().all(|d| d.reply == Reply::Accept), "60 for a domain, as for an address");
     let refused = &replies[60];
     assert!(matches!(refused.reply, Reply::Defer(DeferCode::Local, _)), "{refused:?}");
+}
+
+#[test]
+fn a_signed_message_that_others_send_again_costs_its_signer_nothing() {
+    let server = Server::enforcing();
+    (1..=200).for_each(|n| drop(verified_at_the_end(&server, n, VerifiedBy::Dkim)));
+    let mut own = server.proper("203.0.113.1", "mail.corp.example");
+    for by in [VerifiedBy::Dkim, VerifiedBy::Spf] {
+        own.message.verified.push(VerifiedDomain { domain: DomainName::new("corp.example").unwrap(), by });
+    }
+    let let_in = (0..60).filter(|_| server.deliver(&own, None).is_ok()).count();
+    assert_eq!(let_in, 60);
 }
 
 #[test]

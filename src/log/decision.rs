@@ -14,7 +14,7 @@
 //! | `verified` | domains that SPF or DKIM verified |
 //! | `lists` | DNS lists that have the client or a name of its |
 //! | `code` | 421, 451 or 550 |
-//! | `limit`, `of` | the limit that was reached, and its dimension |
+//! | `limit`, `of`, `whose` | the limit that was reached, its dimension, and whose it is |
 //! | `retry_after` | when the client may come back |
 //! | `delay` | how long a client was away that came back |
 //! | `helo`, `queue_id`, `size`, `authenticated` | as the mail server gave them |
@@ -128,6 +128,7 @@ fn found(line: &mut Line<'_>, facts: &Facts, verdict: &Verdict) {
     if let Some(refusal) = verdict.reason.refusal() {
         line.push("limit", Value::Number(refusal.limit));
         line.push("of", word(refusal.dimension.unit()));
+        line.push("whose", word(refusal.whose.word()));
     }
     line.push_some("retry_after", verdict.retry_after.map(seconds));
     if let Reason::Returned(delay) = verdict.reason {

@@ -1,7 +1,7 @@
 //! Who pays for a question, how much, and from which quota.
 
 use super::Case;
-use crate::allowance::{Debit, MAX_KEYS, PerHour};
+use crate::allowance::{Debit, MAX_KEYS, PerHour, Whose};
 use crate::evidence::Reading;
 use crate::facts::Stage;
 use crate::identity::{Chain, Identities, Key, Kind};
@@ -28,15 +28,28 @@ pub(super) enum Payer {
     Prefix,
     Network,
     Mailbox,
+    /// A domain that has authorised the client.
     Domain,
+    /// A domain that has signed the message.
+    Signer,
 }
 
 impl Payer {
+    /// Who the client is told it is.
+    const fn whose(self) -> Whose {
+        match self {
+            Self::Address | Self::Vouched => Whose::Host,
+            Self::Prefix | Self::Network => Whose::Network,
+            Self::Mailbox => Whose::Mailbox,
+            Self::Domain | Self::Signer => Whose::Domain,
+        }
+    }
+
     /// What a refusal is about. A limit that a transaction runs into halfway is about the recipient: those
     /// before it shall be delivered. A mailbox's or a domain's limit is not about the host that sends for many.
     pub(super) fn scope(self, begins: bool) -> Scope {
         match self {
-            Self::Mailbox | Self::Domain => Scope::Domain,
+            Self::Mailbox | Self::Domain | Self::Signer => Scope::Domain,
             _ if !begins => Scope::Recipient,
             Self::Address | Self::Vouched | Self::Prefix | Self::Network => Scope::Client,
         }
@@ -45,7 +58,7 @@ impl Payer {
 
 impl Case<'_> {
     /// The keys that pay, each with its quota: the address; its prefix, and the network around an IPv6 prefix,
-    /// of which one host may have thousands, while the client is a stranger or worse; the first verified domain. A
+    /// of which one host may have thousands, while the client is a stranger or worse; the verified domain. A
     /// mailbox that is trusted pays for itself where its host's mail is Low or Bad, and together with the others of
     /// its host as a stranger does.
     pub(super) fn debits(
@@ -72,14 +85,16 @@ impl Case<'_> {
             let is_apart = match payer {
                 Payer::Prefix | Payer::Network => standing.word == Word::New && !suspicious,
                 Payer::Domain => trusted.is_some(),
-                Payer::Address | Payer::Vouched | Payer::Mailbox => false,
+                Payer::Address | Payer::Vouched | Payer::Mailbox | Payer::Signer => false,
             };
             let (lane, word) = match Lane::of(word) {
+                _ if payer == Payer::Signer => (Lane::Signed, word),
                 Lane::Narrow if is_apart => (Lane::Apart, Word::Low),
                 lane => (lane, word),
             };
             let word = quota_word(word, &reading, convicted);
-            (payer, Debit { key: lane.key(key), quota: limits.quota(&reading, word, factor), cost })
+            let quota = limits.quota(&reading, word, factor);
+            (payer, Debit { key: lane.key(key), quota, cost, whose: payer.whose() })
         };
         let mut chains = self.identities.chains.iter().zip(readings);
         let mut debits = ArrayVec::new();
@@ -103,12 +118,25 @@ impl Case<'_> {
                 );
             }
         }
-        let verified = chains.find(|(chain, _)| chain.kind == Kind::Verified);
-        debits.extend(verified.map(|(chain, reading)| {
-            let cost = self.domain_cost(session, cost);
-            debit(Payer::Domain, widest(chain, reading), limits.domain_factor, cost)
+        debits.extend(self.verified(chains, pool).map(|(payer, domain)| {
+            debit(payer, domain, limits.domain_factor, self.domain_cost(session, cost))
         }));
         debits
+    }
+
+    /// The verified domain that pays: one that has authorised the client. One that has only signed the message has no
+    /// hand in who sends it, and pays on a meter of its own for its mail from where the host pays nothing.
+    fn verified<'a>(
+        &self,
+        chains: impl Iterator<Item = (&'a Chain, &'a ChainReading)>,
+        pool: bool,
+    ) -> Option<(Payer, (Key, Reading))> {
+        let mut verified = chains.filter(|(chain, _)| chain.kind == Kind::Verified);
+        match self.identities.authorised_by {
+            Some(key) => verified.find(|(chain, _)| chain.general() == key).map(|of| (Payer::Domain, of)),
+            None => verified.next().filter(|_| pool).map(|of| (Payer::Signer, of)),
+        }
+        .map(|(payer, (chain, reading))| (payer, widest(chain, reading)))
     }
 
     /// The sender's mailbox, if something good is known of it since another day and it is not Bad by itself.

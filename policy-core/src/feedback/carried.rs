@@ -126,5 +126,14 @@ fn read(carried: &CarriedIdentities, keys: &[Key]) -> Option<(Identities, bool)>
     };
     let traits = TraitSet::from_bytes(&carried.traits);
     let known = traits.is_some();
-    Some((Identities { chains, traits: traits.unwrap_or_default(), group, sender: carried.sender }, known))
+    Some((
+        Identities {
+            chains,
+            traits: traits.unwrap_or_default(),
+            group,
+            authorised_by: None,
+            sender: carried.sender,
+        },
+        known,
+    ))
 }
