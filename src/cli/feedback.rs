@@ -16,6 +16,8 @@ use std::process::ExitCode;
 
 /// Octets of a request that are for all but its text.
 const BESIDE_TEXT: usize = 16 << 10;
+/// Octets that are read and thrown away after the text. Mail is shorter; a pipe that has no end must not hold this for ever.
+const THROWN_AWAY: u64 = 64 << 20;
 
 #[derive(Debug, Args)]
 #[command(group(clap::ArgGroup::new("word").required(true)))]
@@ -98,11 +100,12 @@ fn say(args: &Common, most: usize, request: impl FnOnce(String) -> Request) -> E
     })
 }
 
-/// The text, up to a bound. The rest is read and thrown away: who writes it must not find the pipe broken.
+/// The text, up to a bound. The rest is read and thrown away, up to another: who writes a message must not find the pipe
+/// broken.
 fn read(mut input: impl Read, most: usize) -> io::Result<String> {
     let mut octets = Vec::new();
     input.by_ref().take(most as u64).read_to_end(&mut octets)?;
-    io::copy(&mut input, &mut io::sink())?;
+    io::copy(&mut input.take(THROWN_AWAY), &mut io::sink())?;
     let mut text = String::from_utf8_lossy(&octets).into_owned();
     text.truncate(fitting(&text));
     Ok(text)
@@ -181,5 +184,23 @@ mod tests {
         let mut input: &[u8] = b"From: a\n\nx\xff and more";
         assert_eq!(read(&mut input, 11).unwrap(), "From: a\n\nx\u{fffd}");
         assert!(input.is_empty());
+    }
+
+    /// As /dev/zero, but it counts, and fails before a test would never end.
+    struct Endless(u64);
+
+    impl Read for Endless {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            into.fill(b'x');
+            self.0 += into.len() as u64;
+            if self.0 > 4 * THROWN_AWAY { Err(io::Error::other("read on and on")) } else { Ok(into.len()) }
+        }
+    }
+
+    #[test]
+    fn what_has_no_end_is_not_read_for_ever() {
+        let mut input = Endless(0);
+        assert_eq!(read(&mut input, 11).unwrap(), "x".repeat(11));
+        assert!(input.0 >= THROWN_AWAY, "{} octets", input.0);
     }
 }
