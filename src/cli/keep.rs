@@ -6,9 +6,10 @@ use super::remote::Daemon;
 use crate::admin::client::ClientError;
 use crate::admin::pipe;
 use crate::clock;
-use crate::store::{self, Import, Imported};
+use crate::store::{self, Import, ImportError, Imported};
 use clap::Args;
 use http_body_util::BodyExt;
+use hyper::StatusCode;
 use hyper::body::Incoming;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
@@ -99,7 +100,9 @@ fn import_stopped(args: &ImportArgs, directory: &Path, lines: Box<dyn Read + Sen
     let how = if args.replace { Import::Replace } else { Import::Merge };
     match store::import(directory, memory, &mut BufReader::new(lines), how, clock::system_now()) {
         Ok(imported) => told(imported),
-        Err(error) => failed(&error),
+        Err(ImportError::Store(error)) => failed(&error),
+        Err(error @ ImportError::OtherState(_)) => failed(&error),
+        Err(wrong) => failed(&in_file(args.from.as_deref(), &wrong.to_string())),
     }
 }
 
@@ -108,8 +111,24 @@ fn import_running(args: &ImportArgs, mut lines: Box<dyn Read + Send>) -> ExitCod
         let (mut inlet, outlet) = pipe::outgoing();
         // What goes wrong with reading is told by the daemon too, as lines that are cut off.
         std::thread::spawn(move || io::copy(&mut lines, &mut inlet).and_then(|_| inlet.end()));
-        Ok(told(client.send("/v1/import", outlet).await?))
+        let taken = client.send("/v1/import", outlet).await;
+        Ok(told(taken.map_err(|error| naming_file(args.from.as_deref(), error))?))
     })
+}
+
+/// What is wrong with lines, with the file that they are from. Those of standard input have no other name.
+fn in_file(file: Option<&Path>, wrong: &str) -> String {
+    file.map_or_else(|| wrong.to_owned(), |file| format!("{}: {wrong}", file.display()))
+}
+
+/// The daemon sees lines and no file.
+fn naming_file(file: Option<&Path>, error: ClientError) -> ClientError {
+    match error {
+        ClientError::Refused { status: status @ StatusCode::BAD_REQUEST, what } => {
+            ClientError::Refused { status, what: in_file(file, &what) }
+        }
+        other => other,
+    }
 }
 
 fn told(imported: Imported) -> ExitCode {
@@ -122,4 +141,20 @@ fn told(imported: Imported) -> ExitCode {
     print(&format!(
         "{entries} entries taken over, {expired} had expired, {foreign} are of names under another secret{learned}\n"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_line_is_told_with_its_file() {
+        let file = Some(Path::new("/a/state.jsonl"));
+        let wrong = |status| ClientError::Refused { status, what: "line 2: is cut off".to_owned() };
+        let bad = naming_file(file, wrong(StatusCode::BAD_REQUEST));
+        assert_eq!(bad.to_string(), "/a/state.jsonl: line 2: is cut off");
+        let busy = naming_file(file, wrong(StatusCode::TOO_MANY_REQUESTS));
+        assert_eq!(busy.to_string(), "line 2: is cut off", "not about the lines");
+        assert_eq!(in_file(None, "line 2: is cut off"), "line 2: is cut off");
+    }
 }

@@ -14,8 +14,9 @@ use super::format::{OLDEST, VERSION, is_readable};
 use super::recover;
 use super::shelf::Shelf;
 use super::writer::write_new;
-use super::{Store, StoreError, directory, owner};
+use super::{Store, StoreError, directory, numbers, owner};
 use policy_core::State;
+use policy_core::kept::Entry;
 use policy_core::known::{Heard, Known};
 use policy_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -264,9 +265,18 @@ fn each_line(
         if line.len() > LONGEST_ENTRY && !line.starts_with(b"{\"learned\"") {
             return Err(ImportError::Line(number, "is too long for an entry".to_owned()));
         }
-        let line = parse(&line);
-        each(number, line.map_err(|error| ImportError::Line(number, error.to_string()))?)?;
+        let wrong = |what| ImportError::Line(number, what);
+        let parsed = parse(&line).map_err(|error| wrong(error.to_string()))?;
+        if has_weights(&parsed) {
+            numbers::check(&line).map_err(wrong)?;
+        }
+        each(number, parsed)?;
     }
+}
+
+/// Whether a line tells what evidence weighs. What was learned has its own checks.
+const fn has_weights(line: &Line) -> bool {
+    matches!(line, Line::Labels(_) | Line::Entry(Entry::Identity(..) | Entry::Message(..)))
 }
 
 /// An entry, or one of the few other lines. Of what is neither, the error tells that came later in the line: that one's

@@ -31,6 +31,7 @@ mod directory;
 mod export;
 mod format;
 mod import;
+mod numbers;
 mod owner;
 mod recover;
 mod shelf;

@@ -500,6 +500,12 @@ async fn an_import_that_fails_changes_nothing() {
     let (dir, _) = written(4).await;
     let before = exported(dir.path());
     let head = before.lines().next().unwrap();
+    let heavy = |today: &str| {
+        let labels = before.lines().find(|line| line.starts_with("{\"labels\"")).unwrap();
+        let (first, rest) = labels.split_once("\"today\":").unwrap();
+        let rest = &rest[rest.find(',').unwrap()..];
+        format!("{head}\n{first}{today}{rest}\n")
+    };
     let bad = [
         (String::new(), "line 1: is not the head"),
         ("{\"tempfail-state\":77}\n".to_owned(), "of version 77; this program reads the versions 1 to 3"),
@@ -511,6 +517,8 @@ async fn an_import_that_fails_changes_nothing() {
         ),
         (format!("{head}\n{{\n"), "line 2: EOF"),
         (before[..before.len() - 1].to_owned(), "is cut off"),
+        (heavy("\"today\":1e300"), "line 2: labels.today: 1e+300 is too large"),
+        (heavy("\"today\":-1.5"), "line 2: labels.today: -1.5 is below nothing"),
     ];
     for (lines, what) in bad {
         for how in [Import::Merge, Import::Replace] {
