@@ -17,7 +17,8 @@
 //! | --- | --- |
 //! | disk full, write error | told once; mail goes on from memory; tried again with growing pauses up to a minute |
 //! | directory read-only or unusable | what is there is read if that is possible; then as above |
-//! | damaged files | what can still be read is kept; the rest is set aside as `corrupt-STAMP`, a new database begins |
+//! | damaged files | what can still be read is kept, of a journal what comes before the damage; a copy of all is set aside as `corrupt-STAMP` |
+//! | journal emptied or gone | told; begins empty |
 //! | another version | set aside as `version-N-STAMP`; begins empty |
 //! | a second daemon | refused: [`StoreError::Locked`] names the lock and who holds it |
 //! | clock set back | told; evidence from the future counts as of now, who waited may come in |
@@ -34,6 +35,7 @@ mod import;
 mod numbers;
 mod owner;
 mod recover;
+mod salvage;
 mod shelf;
 mod writer;
 

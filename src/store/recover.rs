@@ -3,7 +3,8 @@
 use super::directory::{self, Directory, Found};
 use super::format::{self, AUDIT, HEADING, Heading, LABELS, LEARNED, OVERRIDES, VERSION, is_readable};
 use super::shelf::{Shelf, ShelfError};
-use super::{StoreError, secret};
+use super::writer::write_heading;
+use super::{StoreError, salvage, secret};
 use policy_core::State;
 use policy_core::kept::{Book, PageId};
 use policy_core::time::Timestamp;
@@ -22,6 +23,8 @@ const READERS: usize = 4;
 const OLD: Duration = Duration::from_secs(35 * 86_400);
 /// A clock that stands this much before the last write has been set back.
 const SET_BACK: Duration = Duration::from_secs(60);
+
+const DAMAGED_IN_PART: &str = "state is damaged in part, set aside; what could be read is kept";
 
 /// Where a state is kept.
 pub(super) struct Kept {
@@ -61,8 +64,9 @@ pub(super) fn hold(path: &Path, memory: usize, now: Timestamp) -> Result<(State,
     directory.tidy().map_err(unusable)?;
     let head = directory.head().map_err(unusable)?;
     let known = usable_head(&directory, &head, now).map_err(unusable)?;
-    let shelf = match open_shelf(&directory, now) {
-        Ok(shelf) => shelf,
+    let was_there = known.is_some() || directory.pages().exists();
+    let (shelf, told) = match open_shelf(&directory, now) {
+        Ok(opened) => opened,
         Err(ShelfError::Io(source)) => return Err(unusable(source)),
         Err(source) => return Err(StoreError::Shelf { directory: path.to_owned(), source }),
     };
@@ -77,12 +81,20 @@ pub(super) fn hold(path: &Path, memory: usize, now: Timestamp) -> Result<(State,
         directory.write_head(secret).map_err(unusable)?;
     }
     let state = State::new(memory, secret, now);
+    let lost = heading.is_none() && was_there;
+    if lost && !told {
+        warn!(directory = %path.display(), "of the state that was here nothing is left, or less than was written");
+    }
+    if heading.is_none() && !was_there {
+        begin_heading(&shelf, &state, secret, now);
+    }
     let read = read(&shelf, &state, heading, now);
     let path = path.to_owned();
     let mut kept =
         Kept { path, secret, directory: Some(directory), shelf: Some(shelf), read: true, whole: false };
     match read {
-        Ok(()) => kept.whole = heading.is_some_and(|heading| heading.layout != state.layout()),
+        // Nobody knows the layout of what lost its heading.
+        Ok(()) => kept.whole = heading.map_or(lost, |heading| heading.layout != state.layout()),
         Err(damage) => begin_anew(&mut kept, &damage, now)?,
     }
     if kept.whole {
@@ -106,19 +118,39 @@ fn usable_head(directory: &Directory, head: &Found, now: Timestamp) -> io::Resul
     Ok(None)
 }
 
-/// Opens the database; one that cannot be opened is set aside for a new one.
-fn open_shelf(directory: &Directory, now: Timestamp) -> Result<Shelf, ShelfError> {
+/// A new database has its heading before anything else, so that one without it is known to have lost something. Where it
+/// cannot be written, the writer will tell so.
+fn begin_heading(shelf: &Shelf, state: &State, secret: [u8; 16], now: Timestamp) {
+    let _ = write_heading(shelf, state, secret, now).and_then(|()| shelf.sync());
+}
+
+/// Opens the database; one that cannot be opened is set aside for a new one, with what of it can be kept. Returns whether
+/// that was so, and told.
+fn open_shelf(directory: &Directory, now: Timestamp) -> Result<(Shelf, bool), ShelfError> {
     let why = match Shelf::open(&directory.pages()) {
         Err(ShelfError::OtherVersion(version)) => {
             let digits: String = version.chars().filter(char::is_ascii_alphanumeric).collect();
             (format!("version-database{digits}"), ShelfError::OtherVersion(version))
         }
+        Err(error @ ShelfError::Damaged(_)) if keeps_beginning(directory) => {
+            let aside = directory.link_aside("corrupt", now).map_err(ShelfError::Io)?;
+            directory.replace_by_new().map_err(ShelfError::Io)?;
+            error!(%error, aside = %aside.display(), "{DAMAGED_IN_PART}");
+            return Ok((Shelf::open(&directory.pages())?, true));
+        }
         Err(error @ ShelfError::Damaged(_)) => ("corrupt".to_owned(), error),
-        other => return other,
+        other => return Ok((other?, false)),
     };
     let aside = directory.set_aside(&why.0, now).map_err(ShelfError::Io)?;
     error!(error = %why.1, aside = %aside.display(), "state cannot be read, set aside; this one begins empty");
-    Shelf::open(&directory.pages())
+    Ok((Shelf::open(&directory.pages())?, true))
+}
+
+/// Whether what was written before the damage is now in a database that can take the place of the damaged one.
+fn keeps_beginning(directory: &Directory) -> bool {
+    let kept = directory.begin_new().and_then(|new| salvage::keep_beginning(&directory.pages(), &new));
+    // Without it all of the damaged one is set aside.
+    kept.unwrap_or(false)
 }
 
 /// A new database in the place of one that was damaged in part; what was read of it is in memory. Until that is on the
@@ -129,7 +161,7 @@ fn begin_anew(kept: &mut Kept, damage: &str, now: Timestamp) -> Result<(), Store
     if let Some(directory) = &kept.directory {
         let unusable = |source| StoreError::Unusable { directory: kept.path.clone(), source };
         let aside = directory.link_aside("corrupt", now).map_err(unusable)?;
-        error!(error = damage, aside = %aside.display(), "state is damaged in part, set aside; what could be read is kept");
+        error!(error = damage, aside = %aside.display(), "{DAMAGED_IN_PART}");
     }
     Ok(())
 }

@@ -15,6 +15,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 use tempfile::TempDir;
 
+mod damage;
+
 const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 const MEMORY: usize = 16 << 20;
 

@@ -250,7 +250,7 @@ fn write_of(page: &Page) -> Result<Write, ShelfError> {
     Ok((format::key(page.id), value))
 }
 
-fn write_heading(
+pub(super) fn write_heading(
     shelf: &Shelf,
     state: &State,
     secret: [u8; 16],
