@@ -67,15 +67,17 @@ fn is_journal(path: &Path) -> bool {
 
 fn written(path: &Path) -> io::Result<u64> {
     let mut file = File::open(path)?;
-    let mut part = vec![0; 1 << 16];
+    let (mut part, empty) = (vec![0; 1 << 16], vec![0; 1 << 16]);
     let (mut at, mut written) = (0, 0);
     loop {
         let read = file.read(&mut part)?;
         if read == 0 {
             return Ok(written);
         }
-        if let Some(last) = part.iter().take(read).rposition(|octet| *octet != 0) {
-            written = at + last as u64 + 1;
+        // Most of a journal is empty: parts that are need no look at each octet.
+        if part != empty {
+            let last = part.iter().take(read).rposition(|octet| *octet != 0);
+            written = last.map_or(written, |last| at + last as u64 + 1);
         }
         at += read as u64;
     }
