@@ -148,12 +148,26 @@ impl<'a> Parser<'a> {
 
     fn skip_macro(&mut self, depth: usize) -> Result<(), Fault> {
         let line = self.line;
-        let text = self.until(|c| c == '\n' || c == ';' || c == '{').trim();
+        let text = self.macro_text();
         if self.peek() == Some('{') {
             self.value(depth + 1)?;
         }
-        self.macros.push((line, text.to_owned()));
+        self.macros.push((line, text.trim().to_owned()));
         Ok(())
+    }
+
+    /// A macro up to its end or the object that it takes. What stands in quotes is a path, as in
+    /// `.include "${DBDIR}/x.conf"`, whose braces begin no object.
+    fn macro_text(&mut self) -> &'a str {
+        let whole = self.rest;
+        loop {
+            self.until(|c| "\n;{\"'".contains(c));
+            let Some(quote @ ('"' | '\'')) = self.peek() else { break };
+            self.eat(quote);
+            self.until(|c| c == quote || c == '\n');
+            self.eat(quote);
+        }
+        &whole[..whole.len() - self.rest.len()]
     }
 
     fn key(&mut self) -> Result<String, Fault> {
@@ -322,6 +336,24 @@ EOD
         let (json, _) = parse("{\"a\": [1, \"b\\\"c\"], \"d\": {\"e\": true}}").unwrap();
         assert_eq!(json.get("a").unwrap().elements()[1].text(), Some("b\"c"));
         assert_eq!(json.get("d").unwrap().get("e").unwrap().text(), Some("true"));
+    }
+
+    #[test]
+    fn a_path_in_a_macro_may_hold_a_variable_in_braces() {
+        let text = "greylist {\n\
+            \x20 timeout = 5min; # as Debian ships it\n\
+            \x20 .include(try=true,priority=5) \"${DBDIR}/dynamic/greylist.conf\"\n\
+            \x20 .include(try=true,priority=1,duplicate=merge) '$LOCAL_CONFDIR/{a;b}.conf'\n\
+            \x20 .include \"torn\n\
+            \x20 .macro \"{\" { key = value; }\n\
+            \x20 enabled = true;\n}\n";
+        let (root, macros) = parse(text).unwrap();
+        let greylist = root.get("greylist").unwrap();
+        assert_eq!(greylist.get("enabled").map(|node| (node.line, node.text())), Some((7, Some("true"))));
+        assert_eq!(greylist.pairs().len(), 2, "what a macro takes is no key of the section");
+        let lines: Vec<usize> = macros.iter().map(|(line, _)| *line).collect();
+        assert_eq!(lines, [3, 4, 5, 6]);
+        assert_eq!(macros[0].1, ".include(try=true,priority=5) \"${DBDIR}/dynamic/greylist.conf\"");
     }
 
     #[test]
