@@ -6,7 +6,7 @@ use crate::admin::client::ClientError;
 use crate::admin::status::Status;
 use crate::doctor::daemon::Seen;
 use crate::doctor::{Finding, daemon, postfix, sendmail};
-use crate::mta::postfix::Postfix;
+use crate::mta::postfix::{Postfix, Unread};
 use clap::Args;
 use serde::Serialize;
 use std::fmt;
@@ -35,6 +35,9 @@ struct Diagnosis {
     findings: Vec<Finding>,
     /// `postfix` and `sendmail`, as far as there are any.
     mail_servers: Vec<&'static str>,
+    /// Why no Postfix is among them. A Postfix that was never set up fails too, so it is no finding.
+    #[serde(skip)]
+    unread: Option<Unread>,
 }
 
 /// Looks, and says what is wrong: exit status 1 when something is.
@@ -48,12 +51,14 @@ pub(super) fn run(args: &DoctorArgs) -> ExitCode {
         Ok(status) => daemon::findings(status, &Seen::of(status, &config, SystemTime::now())),
         Err(error) => vec![unreachable(error)],
     };
-    let mut mail_servers = Vec::new();
-    if args.sendmail_cf.is_none()
-        && let Some(found) = Postfix::find()
-    {
-        mail_servers.push("postfix");
-        findings.extend(postfix::findings(&found, &config));
+    let (mut mail_servers, mut unread) = (Vec::new(), None);
+    match args.sendmail_cf.is_none().then(Postfix::find) {
+        Some(Ok(found)) => {
+            mail_servers.push("postfix");
+            findings.extend(postfix::findings(&found, &config));
+        }
+        Some(Err(error)) => unread = Some(error),
+        None => (),
     }
     let cf = args.sendmail_cf.clone().or_else(|| mail_servers.is_empty().then(|| SENDMAIL_CF.into()));
     match cf.map(|cf| (std::fs::read_to_string(&cf), cf)) {
@@ -67,7 +72,7 @@ pub(super) fn run(args: &DoctorArgs) -> ExitCode {
         }
         _ => {}
     }
-    let diagnosis = Diagnosis { findings, mail_servers };
+    let diagnosis = Diagnosis { findings, mail_servers, unread };
     let shown = show(&diagnosis, args.json);
     if diagnosis.findings.is_empty() { shown } else { ExitCode::FAILURE }
 }
@@ -83,13 +88,35 @@ fn unreachable(error: &ClientError) -> Finding {
 impl fmt::Display for Diagnosis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.findings.iter().try_for_each(|finding| writeln!(f, "{finding}"))?;
-        if self.mail_servers.is_empty() {
-            writeln!(f, "no mail server was looked at: there is neither postconf nor {SENDMAIL_CF} here")?;
+        match &self.unread {
+            Some(unread @ Unread::Fails(_)) => writeln!(f, "Postfix was not looked at: {unread}")?,
+            _ if self.mail_servers.is_empty() => {
+                writeln!(f, "no mail server was looked at: there is neither postconf nor {SENDMAIL_CF} here")?
+            }
+            _ => (),
         }
         if self.findings.is_empty() {
             writeln!(f, "nothing is wrong that can be seen from here")
         } else {
             Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_postconf_that_fails_is_not_called_missing() {
+        let shown = |unread, mail_servers| {
+            Diagnosis { findings: Vec::new(), mail_servers, unread: Some(unread) }.to_string()
+        };
+        assert!(shown(Unread::NotHere, Vec::new()).contains("there is neither postconf nor"));
+        for looked_at in [Vec::new(), vec!["sendmail"]] {
+            let failed = shown(Unread::Fails("fatal: open /none/main.cf".to_owned()), looked_at);
+            let begin = "Postfix was not looked at: postconf fails: fatal: open /none/main.cf\n";
+            assert!(failed.starts_with(begin) && !failed.contains("neither"), "{failed}");
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::address::Address;
 use crate::config::{self, Config, ConfigError};
 use crate::mta::lines::{self, BEFORE_DATA, BEFORE_RCPT, endpoint, is_ours};
 use crate::mta::list::{Asked, policy_services, words};
-use crate::mta::postfix::{DEFAULT_QUEUE, Postfix};
+use crate::mta::postfix::{DEFAULT_QUEUE, Postfix, Unread};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use std::fmt;
@@ -61,6 +61,9 @@ struct Setup {
     /// Whether the Postfix of this host was read; the lines begin from nothing otherwise.
     postfix_found: bool,
     ways: Vec<Lines>,
+    /// What to mind where no Postfix was read: the lines would replace what others have in the lists.
+    #[serde(skip)]
+    placeholder: Option<String>,
     #[serde(skip)]
     bare: bool,
     #[serde(skip)]
@@ -90,18 +93,24 @@ fn load(named: Option<&Path>) -> Result<Config, ConfigError> {
 }
 
 impl Setup {
-    fn of(config: &Config, postfix: Option<&Postfix>, args: &SetupArgs) -> Self {
+    fn of(config: &Config, postfix: Result<&Postfix, &Unread>, args: &SetupArgs) -> Self {
         let desk = Desk::of(config, postfix);
         let wanted = |way: &Way| args.way.is_none_or(|wanted| wanted == *way);
         let ways = [Way::Milter, Way::Policy, Way::Both, Way::Sendmail].into_iter().filter(wanted);
         let ways = ways.filter_map(|way| desk.lines(way)).collect();
-        Self { postfix_found: postfix.is_some(), ways, bare: args.way.is_some(), undo: args.undo }
+        Self {
+            postfix_found: postfix.is_ok(),
+            ways,
+            placeholder: desk.placeholder(),
+            bare: args.way.is_some(),
+            undo: args.undo,
+        }
     }
 }
 
 /// What the lines are made of.
 struct Desk<'a> {
-    postfix: Option<&'a Postfix>,
+    postfix: Result<&'a Postfix, &'a Unread>,
     queue: &'a Path,
     config: &'a Config,
     policy: Option<&'a Address>,
@@ -109,7 +118,7 @@ struct Desk<'a> {
 }
 
 impl<'a> Desk<'a> {
-    fn of(config: &'a Config, postfix: Option<&'a Postfix>) -> Self {
+    fn of(config: &'a Config, postfix: Result<&'a Postfix, &'a Unread>) -> Self {
         let queue = postfix.map_or(Path::new(DEFAULT_QUEUE), Postfix::queue_directory);
         let (policy, milter) = (config.policy_service.listen.first(), config.milter.listen.first());
         Self { postfix, queue, config, policy, milter }
@@ -145,6 +154,7 @@ impl<'a> Desk<'a> {
 
     fn present(&self, parameter: &str) -> &str {
         self.postfix
+            .ok()
             .filter(|postfix| postfix.sets(parameter))
             .map_or("", |postfix| postfix.written(parameter))
     }
@@ -192,9 +202,11 @@ impl<'a> Desk<'a> {
     }
 
     fn placeholder(&self) -> Option<String> {
-        let text = "no postconf here: name what you have before tempfail in each list (postconf smtpd_milters \
-                    smtpd_recipient_restrictions smtpd_data_restrictions shows it)";
-        self.postfix.is_none().then(|| text.to_owned())
+        let why = self.postfix.err()?;
+        Some(format!(
+            "{why}: name what you have before tempfail in each list (postconf smtpd_milters \
+             smtpd_recipient_restrictions smtpd_data_restrictions shows it)"
+        ))
     }
 }
 
@@ -276,8 +288,11 @@ fn sendmail(address: &Address) -> Lines {
 
 impl fmt::Display for Setup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Lines { why, lines, undo, notes, .. } in &self.ways {
+        for Lines { way, why, lines, undo, notes } in &self.ways {
             if self.bare {
+                // A shell passes over it; in sendmail.mc it would be no comment.
+                let note = self.placeholder.iter().filter(|_| *way != Way::Sendmail);
+                note.into_iter().try_for_each(|note| writeln!(f, "# Note: {note}."))?;
                 let lines = if self.undo { undo } else { lines };
                 lines.iter().try_for_each(|line| writeln!(f, "{line}"))?;
                 continue;
@@ -305,7 +320,7 @@ mod tests {
     }
 
     fn lines(config: &Config, way: Way) -> Lines {
-        Desk::of(config, None).lines(way).unwrap()
+        Desk::of(config, Err(&Unread::NotHere)).lines(way).unwrap()
     }
 
     #[test]
@@ -346,7 +361,7 @@ mod tests {
             ("smtpd_milters", "inet:localhost:11332, { inet:127.0.0.1:10422, default_action=accept }"),
             ("smtpd_recipient_restrictions", "permit_mynetworks, check_policy_service inet:localhost:10421"),
         ]);
-        let desk = Desk::of(&config, Some(&postfix));
+        let desk = Desk::of(&config, Ok(&postfix));
         let milter = desk.lines(Way::Milter).unwrap();
         assert!(milter.lines[0].contains("= inet:localhost:11332, { unix:tempfail/m, "), "{milter:?}");
         assert_eq!(milter.undo[0], "postconf -e 'smtpd_milters = inet:localhost:11332'");
@@ -354,6 +369,24 @@ mod tests {
         assert!(
             policy.lines[0].contains("= permit_mynetworks, check_policy_service { inet:127.0.0.1:10421, ")
         );
+    }
+
+    #[test]
+    fn lines_that_begin_from_nothing_say_so_to_a_shell_too() {
+        let fails = Unread::Fails("fatal: open /none/main.cf".to_owned());
+        let shown = |postfix, way, undo| {
+            let args = SetupArgs { way: Some(way), undo, config: None, json: false };
+            Setup::of(&Config::default(), postfix, &args).to_string()
+        };
+        for (way, undo) in [(Way::Milter, false), (Way::Milter, true), (Way::Policy, false)] {
+            let failed = shown(Err(&fails), way, undo);
+            let note =
+                "# Note: postconf fails: fatal: open /none/main.cf: name what you have before tempfail";
+            assert!(failed.starts_with(note) && failed.contains("\npostconf -"), "{failed}");
+        }
+        assert!(shown(Err(&Unread::NotHere), Way::Both, false).starts_with("# Note: no postconf here: "));
+        assert!(!shown(Err(&fails), Way::Sendmail, false).contains("# Note"));
+        assert!(shown(Ok(&Postfix::with(&[])), Way::Milter, false).starts_with("postconf -e"));
     }
 
     #[test]
@@ -377,6 +410,9 @@ mod tests {
         assert!(hidden.notes[0].contains("does not see it"), "{hidden:?}");
         let within = lines(&listens("/var/spool/postfix/tempfail/m"), Way::Milter);
         assert!(within.lines[0].contains("{ unix:tempfail/m, ") && within.notes.len() == 1, "{within:?}");
-        assert!(Desk::of(&listens("/run/x"), None).lines(Way::Policy).is_none(), "it listens nowhere for it");
+        assert!(
+            Desk::of(&listens("/run/x"), Err(&Unread::NotHere)).lines(Way::Policy).is_none(),
+            "it listens nowhere for it"
+        );
     }
 }

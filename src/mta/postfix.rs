@@ -6,13 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 const WITHIN: Duration = Duration::from_secs(5);
 const TRY_EACH: Duration = Duration::from_millis(10);
-/// Where Debian has it, and where no path leads an ordinary user.
-const SBIN: &str = "/usr/sbin";
+/// Where systems have it, and where no path leads an ordinary user.
+const ELSEWHERE: &str = ":/usr/sbin:/usr/local/sbin";
 
 /// Where restrictions may name a policy service.
 pub(crate) const RESTRICTIONS: [&str; 6] = [
@@ -66,6 +67,16 @@ pub(crate) struct Postfix {
     pub(crate) services: Vec<Service>,
 }
 
+/// Why there is no Postfix to tell of.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unread {
+    #[error("no postconf here")]
+    NotHere,
+    /// It is here; in its own words, on one line.
+    #[error("postconf fails: {0}")]
+    Fails(String),
+}
+
 impl Service {
     /// A parameter of its own.
     pub(crate) fn own(&self, name: &str) -> Option<&str> {
@@ -74,12 +85,14 @@ impl Service {
 }
 
 impl Postfix {
-    /// Asks `postconf`; `None` when there is none, or it fails.
-    pub(crate) fn find() -> Option<Self> {
+    /// Asks `postconf`.
+    pub(crate) fn find() -> Result<Self, Unread> {
+        let program = program().ok_or(Unread::NotHere)?;
+        let postconf = |arguments: &[&str]| postconf(&program, arguments);
         let names = [&PARAMETERS[..], &RESTRICTIONS[..]].concat();
         let parameters = parsed(&postconf(&names)?);
         let expanded = [&["-x"], &names[..]].concat();
-        Some(Self {
+        Ok(Self {
             expanded: parsed(&postconf(&expanded)?),
             set: parsed(&postconf(&["-n"])?).into_keys().collect(),
             services: services(&postconf(&["-M"])?, &parsed(&postconf(&["-P", "-x"])?)),
@@ -123,37 +136,70 @@ impl Postfix {
 /// Where the queue is where nobody says otherwise.
 pub(crate) const DEFAULT_QUEUE: &str = "/var/spool/postfix";
 
-fn postconf(arguments: &[&str]) -> Option<String> {
+/// Longest part of what `postconf` says of a failure that is shown, in octets.
+const WORDS: usize = 500;
+
+/// Where `postconf` is.
+fn program() -> Option<PathBuf> {
     let mut path = std::env::var("PATH").unwrap_or_default();
-    path.push_str(":/usr/sbin:/usr/local/sbin");
-    let program = std::env::split_paths(&path).map(|directory| directory.join("postconf"));
-    let program = program.into_iter().find(|program| program.is_file());
-    let program = program.unwrap_or_else(|| PathBuf::from(SBIN).join("postconf"));
+    path.push_str(ELSEWHERE);
+    std::env::split_paths(&path).map(|directory| directory.join("postconf")).find(|program| program.is_file())
+}
+
+fn postconf(program: &Path, arguments: &[&str]) -> Result<String, Unread> {
+    let fails = |error: std::io::Error| Unread::Fails(error.to_string());
     let mut child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(Stdio::piped())
         .spawn()
-        .ok()?;
-    let mut stdout = child.stdout.take()?;
-    let reader = std::thread::spawn(move || {
-        let mut text = String::new();
-        stdout.read_to_string(&mut text).map(|_| text).ok()
-    });
+        .map_err(fails)?;
+    // Both at once: a pipe that nobody empties would stop it.
+    let (told, words) = (child.stdout.take().map(reader), child.stderr.take().map(reader));
+    let status = ended(&mut child).map_err(fails)?;
+    let read = |reader: Option<JoinHandle<String>>| reader.and_then(|reader| reader.join().ok());
+    if status.success() {
+        return read(told).ok_or_else(|| Unread::Fails("its answer cannot be read".to_owned()));
+    }
+    let words = one_line(&read(words).unwrap_or_default());
+    Err(Unread::Fails(if words.is_empty() { status.to_string() } else { words }))
+}
+
+fn reader(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut octets = Vec::new();
+        // What came before a failure is still what it said.
+        let _ = from.read_to_end(&mut octets);
+        String::from_utf8_lossy(&octets).into_owned()
+    })
+}
+
+/// Waits with a bound, which the standard library does not offer.
+fn ended(child: &mut Child) -> std::io::Result<ExitStatus> {
     let began = Instant::now();
-    // The standard library cannot wait for a child with a bound.
-    let status = loop {
+    loop {
         match child.try_wait() {
-            Ok(Some(status)) => break status,
+            Ok(Some(status)) => return Ok(status),
             Ok(None) if began.elapsed() < WITHIN => std::thread::sleep(TRY_EACH),
-            _ => {
+            result => {
                 let _ = (child.kill(), child.wait());
-                return None;
+                result?;
+                return Err(std::io::Error::other(format!("no answer within {} s", WITHIN.as_secs())));
             }
         }
-    };
-    reader.join().ok()?.filter(|_| status.success())
+    }
+}
+
+/// What a program said, as it can stand in a sentence or behind a comment's sign.
+fn one_line(said: &str) -> String {
+    // It begins each line with the path it was called by.
+    let lines =
+        said.lines().map(|line| line.split_once("postconf: ").map_or(line, |(_, words)| words).trim());
+    let mut words = lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ");
+    words.retain(|c| !c.is_control());
+    words.truncate(words.floor_char_boundary(WORDS));
+    words
 }
 
 /// Lines of `name = value`.
@@ -211,6 +257,19 @@ mod tests {
             service("submission", false, false, Some(20), "x = y"),
         ];
         assert_eq!(services(text, &own), expected);
+    }
+
+    #[test]
+    fn a_postconf_that_fails_is_heard() {
+        let says = |script: &str| postconf(Path::new("/bin/sh"), &["-c", script]);
+        let fails = |words: &str| Err(Unread::Fails(words.to_owned()));
+        assert_eq!(says("echo a = b; echo warning >&2"), Ok("a = b\n".to_owned()));
+        let script = "echo 'postconf: warning: x' >&2; echo '/usr/sbin/postconf: fatal: open /none/main.cf' >&2; exit 1";
+        assert_eq!(says(script), fails("warning: x; fatal: open /none/main.cf"));
+        assert_eq!(says("exit 3"), fails("exit status: 3"));
+        assert!(matches!(postconf(Path::new("/none/postconf"), &[]), Err(Unread::Fails(_))));
+        let long = one_line(&"\u{e9}\u{7}".repeat(WORDS));
+        assert!(long.len() <= WORDS && !long.contains('\u{7}'), "{long}");
     }
 
     #[test]
