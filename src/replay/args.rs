@@ -12,7 +12,7 @@ pub enum Format {
     /// A labelled trace: tab-separated columns under a header.
     #[default]
     Trace,
-    /// The mail log of Postfix or Sendmail.
+    /// The mail log of Postfix or Sendmail; of a journal, what journalctl -o short-iso prints.
     Maillog,
 }
 

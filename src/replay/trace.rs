@@ -164,6 +164,26 @@ pub(super) fn header<const N: usize>(
     Ok((text.split('\t').count(), places))
 }
 
+/// Whether the first line names no column at all, so that the file is something else than a trace.
+fn is_foreign(lines: &Lines) -> bool {
+    let text = lines.lossy();
+    !text.is_empty() && !text.split('\t').any(|column| COLUMNS.contains(&column))
+}
+
+/// Says of a header that is none what the file may be instead.
+fn as_other(error: RecordingError) -> RecordingError {
+    match error {
+        RecordingError::Line { file, line, what } => {
+            let what = format!(
+                "{what}: this is no trace; if it is a mail log, say --format maillog (of a journal, what \
+                 journalctl -o short-iso prints)"
+            );
+            RecordingError::Line { file, line, what }
+        }
+        other => other,
+    }
+}
+
 /// Where the columns are.
 struct Columns {
     count: usize,
@@ -172,7 +192,10 @@ struct Columns {
 
 impl Columns {
     fn of(lines: &mut Lines) -> Result<Self, RecordingError> {
-        header(lines, COLUMNS).map(|(count, places)| Self { count, places })
+        let header = header(lines, COLUMNS);
+        // A mail log given without its format comes here first.
+        let header = header.map_err(|error| if is_foreign(lines) { as_other(error) } else { error });
+        header.map(|(count, places)| Self { count, places })
     }
 
     fn row(&self, line: &str, ids: &mut Ids) -> Result<Row, String> {
@@ -310,6 +333,29 @@ mod tests {
             error(&[SPAM, HAM])
                 .ends_with("t.tsv:3: not sorted by time: unix_time 1700000000 follows 1700000001")
         );
+    }
+
+    #[test]
+    fn a_mail_log_without_its_format_is_told_which_to_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let said = |text: &str| {
+            let file = directory.path().join("mail.log");
+            std::fs::write(&file, text).unwrap();
+            read(&file).unwrap_err().to_string()
+        };
+        for log in [
+            "Nov 21 23:39:11 mx postfix/smtpd[7]: connect from \u{e9}\n",
+            "Mon 2026-11-30 19:07:37 UTC mx x\n",
+        ] {
+            let error = said(log);
+            assert!(error.contains("mail.log:1: no column \"seq\" in the header"), "{error}");
+            assert!(
+                error.contains("--format maillog") && error.contains("journalctl -o short-iso"),
+                "{error}"
+            );
+        }
+        let misspelt = said(&COLUMNS.join("\t").replace("label", "class"));
+        assert!(misspelt.ends_with("no column \"label\" in the header"), "{misspelt}");
     }
 
     #[test]
