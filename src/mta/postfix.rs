@@ -273,6 +273,16 @@ mod tests {
     }
 
     #[test]
+    fn the_daemon_starts_before_each_unit_that_may_be_the_mail_server() {
+        let unit = include_str!("../../packaging/tempfail.service");
+        let before = unit.lines().filter_map(|line| line.strip_prefix("Before="));
+        let units: Vec<&str> = before.flat_map(str::split_whitespace).collect();
+        for server in ["postfix.service", "postfix@-.service", "sendmail.service"] {
+            assert!(units.contains(&server), "{server}: {units:?}");
+        }
+    }
+
+    #[test]
     fn values_may_hold_equal_signs() {
         let parsed = parsed("a = { x, b=c }\nempty =\n");
         assert_eq!((parsed["a"].as_str(), parsed["empty"].as_str()), ("{ x, b=c }", ""));
