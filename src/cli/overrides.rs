@@ -4,9 +4,11 @@ use super::output::show;
 use super::remote::Daemon;
 use crate::admin::overrides::{About, All, Entry, Gone, Ruled, Told, Trail, Wanted};
 use clap::Args;
+use ipnet::IpNet;
 use policy_core::overrides::Effect;
 use serde_json::json;
 use std::fmt;
+use std::net::IpAddr;
 use std::process::ExitCode;
 
 const KEY: &str = "An address (192.0.2.1), a network (192.0.2.0/24), a domain (example.com) or a mailbox \
@@ -125,6 +127,12 @@ impl fmt::Display for Ruled {
         let until =
             until.as_ref().map_or_else(|| "until you remove it".to_owned(), |at| format!("until {at}"));
         writeln!(f, "{key}: {} {until}", effect.word())?;
+        if *effect == Effect::Allow && key.parse::<IpNet>().is_err() && key.parse::<IpAddr>().is_err() {
+            writeln!(
+                f,
+                "it holds where SPF or DKIM proves the sender, for a domain also where the reverse name does"
+            )?;
+        }
         if self.is_only_logged() {
             writeln!(
                 f,

@@ -73,7 +73,7 @@ fn read_one(file: &Surveyed, into: &mut Assembler, now: &mut Timestamp) -> Resul
                 into.take(&entry, *now);
             }
             _ if is_note(&text) => (),
-            _ => return Err(lines.wrong(format!("no line of a mail log: {:?}", begin_of(&text)))),
+            _ => return Err(lines.wrong(format!("no line of a mail log ({JOURNAL}): {:?}", begin_of(&text)))),
         }
     }
     Ok(())
@@ -83,6 +83,9 @@ fn read_one(file: &Surveyed, into: &mut Assembler, now: &mut Timestamp) -> Resul
 fn is_note(text: &str) -> bool {
     text.is_empty() || text.starts_with("-- ")
 }
+
+/// What is read of a journal, whose other styles are no mail logs.
+const JOURNAL: &str = "of a journal, what `journalctl -o short-iso` prints";
 
 fn begin_of(text: &str) -> &str {
     &text[..text.floor_char_boundary(60)]
@@ -121,7 +124,7 @@ fn without_stamp(file: &Path, lines: u64) -> Result<Option<Surveyed>, RecordingE
     if lines <= 1 && std::fs::metadata(file).is_ok_and(|about| about.len() == 0) {
         return Ok(None);
     }
-    let what = "no line of this file begins with a stamp: it is no mail log".to_owned();
+    let what = format!("no line of this file begins with a stamp: it is no mail log ({JOURNAL})");
     Err(RecordingError::Line { file: file.to_owned(), line: 1, what })
 }
 

@@ -35,7 +35,10 @@ fn a_block_acts_at_once_and_survives_kill_9() {
     assert_eq!(audit(&daemon), [("block".to_owned(), "192.0.2.0/24".to_owned())]);
     assert!(daemon.run(&["block", "192.0.2.7", "--reject"]).status.success());
     assert!(daemon.served.policy().ask("192.0.2.7", 1004, 4).starts_with("550 5.7.1 [192.0.2.7] "));
-    assert!(daemon.run(&["allow", "192.0.2.7"]).status.success());
+    let told = |key: &str| String::from_utf8(daemon.run(&["allow", key]).stdout).unwrap();
+    assert!(told("example.com").contains("it holds where SPF or DKIM proves the sender"));
+    assert_eq!(told("192.0.2.7").lines().next(), Some("192.0.2.7: allow until you remove it"));
+    assert!(!told("192.0.2.7").contains("SPF"));
     assert_eq!(daemon.served.policy().ask("192.0.2.7", 1005, 5), "DUNNO");
     assert!(daemon.run(&["overrides", "--remove", "192.0.2.7"]).status.success());
     assert!(daemon.served.policy().ask("192.0.2.7", 1006, 6).starts_with("421 "), "the network's holds");
