@@ -41,7 +41,7 @@ const K_OWN: f32 = 4.0;
 /// The least share of good mail that is told apart: two messages of a thousand.
 const LEAST_SHARE: f32 = 0.002;
 /// What the odds of spam are divided by where spam alone is reported, or little else so far: there what is known of good mail's networks and
-/// names is mostly bad. It keeps the good mail that waits below 0.3 % on two traces of which only spam was labelled.
+/// names is mostly bad. It keeps the good mail that waits below 0.5 % on two traces of which only spam was labelled.
 const DOUBT: f32 = 8.0;
 /// The standing in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
