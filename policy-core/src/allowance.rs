@@ -61,10 +61,9 @@ impl Dimension {
 }
 
 /// Whose quota is debited.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Whose {
     /// The client's own.
-    #[default]
     Host,
     /// That of the prefix or network around it, whose strangers share one.
     Network,

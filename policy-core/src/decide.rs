@@ -252,8 +252,8 @@ impl<'a> Case<'a> {
         self.identities.sender ^ recipient_digest(self.state, self.facts)
     }
 
-    /// Whether the sender has to wait first, or what it has waited for: a suspicious stranger once, a suspicious or Bad sender that is
-    /// known with each message. A message that has been let in is past that.
+    /// Whether the sender has to wait first, or what it has waited for: a suspicious stranger once, a suspicious or Bad
+    /// sender that is known with each message. A message that has been let in is past that.
     ///
     /// Mixed mail waits once as well: its mailer comes back with everything, so that each wait would stop nothing.
     fn wait(

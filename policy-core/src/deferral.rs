@@ -261,7 +261,8 @@ impl Deferrals {
         self.entries.segments()
     }
 
-    /// Drops from one segment what has expired, or had no news for as long as anything is `kept`; `learn` hears of addresses that never came back.
+    /// Drops from one segment what has expired, or had no news for as long as anything is `kept`; `learn` hears of
+    /// addresses that never came back.
     pub(crate) fn sweep(
         &self,
         keyring: &Keyring,

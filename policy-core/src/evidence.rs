@@ -96,8 +96,8 @@ impl Tally {
 /// What is remembered of one identity: 32 octets.
 ///
 /// Volume is kept by the day (UTC): today's messages (one to many recipients counts as several), and the most of any
-/// day before, which fades with a half-life of sixty days. Today does not count towards what a sender may send today, so a burst cannot widen its
-/// own allowance.
+/// day before, which fades with a half-life of sixty days. Today does not count towards what a sender may send today, so
+/// a burst cannot widen its own allowance.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// The landmark of the tallies, in seconds since the epoch.

@@ -77,7 +77,7 @@ pub(crate) struct Ledger {
     labels: Mutex<Record>,
     /// Whether hardly any of them are of good mail.
     one_sided: AtomicBool,
-    /// Whether there are some of spam, and too few of good mail to tell how such mail looks here.
+    /// The same, or there are some of spam and too few of good mail to tell how such mail looks here.
     hears_of_little_good: AtomicBool,
     /// What combines them.
     pub(crate) model: Model,
@@ -236,9 +236,10 @@ impl Ledger {
 
     /// Notes how many of all labels are of which kind.
     fn weigh_kinds(&self, labels: Tally) {
-        self.one_sided.store(is_one_sided(labels), Ordering::Relaxed);
-        let little = labels.bad > 0.0 && labels.good < ENOUGH_GOOD;
-        self.hears_of_little_good.store(little, Ordering::Relaxed);
+        let one_sided = is_one_sided(labels);
+        let few_good = labels.bad > 0.0 && labels.good < ENOUGH_GOOD;
+        self.one_sided.store(one_sided, Ordering::Relaxed);
+        self.hears_of_little_good.store(one_sided || few_good, Ordering::Relaxed);
     }
 
     /// Whether spam is all that is reported here.
@@ -248,7 +249,7 @@ impl Ledger {
 
     /// The same, or little else so far: then a good newcomer looks like spam.
     pub(crate) fn hears_of_little_good(&self) -> bool {
-        self.hears_of_spam_alone() || self.hears_of_little_good.load(Ordering::Relaxed)
+        self.hears_of_little_good.load(Ordering::Relaxed)
     }
 
     /// Books a weight on one identity.

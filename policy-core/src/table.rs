@@ -9,11 +9,15 @@
 //! sweeper pause between segments. A closure given to a table runs under a shard lock: it must not touch
 //! the same table again.
 
+mod refill;
+
+pub(crate) use refill::Refill;
+
 use crate::identity::{Key, MAX_CHAINS, MAX_LEVELS};
 use crate::marks::{Marks, PAGES, Taken, page_of};
 use crate::time::Timestamp;
 use arrayvec::ArrayVec;
-use dashmap::{DashMap, SharedValue, mapref::entry::Entry};
+use dashmap::{DashMap, mapref::entry::Entry};
 use foldhash::SharedSeed;
 use foldhash::quality::SeedableRandomState;
 use std::hash::BuildHasher;
@@ -185,7 +189,7 @@ impl<V: Worth> Table<V> {
     where
         V: Copy,
     {
-        Refill { table: self, now, segment: 0, waiting: Default::default() }
+        Refill::new(self, now)
     }
 
     fn update_at<R>(
@@ -334,72 +338,6 @@ impl<V: Worth> Table<V> {
         for segment in &self.segments {
             segment.map.iter().for_each(|entry| visit(entry.key(), entry.value()));
         }
-    }
-}
-
-/// Puts entries where they have been before: nothing is marked as changed, unless others had to leave.
-///
-/// Those of one segment wait for each other when they come in a row, as they do while a state is read, so that its
-/// locks are taken once, and its shards grow once and not eleven times.
-pub(crate) struct Refill<'a, V: Worth + Copy> {
-    table: &'a Table<V>,
-    now: Timestamp,
-    /// The segment that all who wait belong to.
-    segment: usize,
-    /// By shard.
-    waiting: [Vec<(u64, Key, V)>; SHARDS],
-}
-
-impl<V: Worth + Copy> Refill<'_, V> {
-    /// Takes the next one; what is held under its key is replaced.
-    pub(crate) fn put(&mut self, key: Key, value: V) {
-        let Place { segment, shard, hash } = self.table.place(&key);
-        if self.segment != segment || self.waiting[shard].len() >= self.table.buckets {
-            self.put_waiting();
-            self.segment = segment;
-        }
-        self.waiting[shard].push((hash, key, value));
-    }
-
-    fn put_waiting(&mut self) {
-        for shard in 0..SHARDS {
-            let put = self.put_with_room(shard);
-            for (hash, key, value) in self.waiting[shard].drain(put..) {
-                let place = Place { segment: self.segment, shard, hash };
-                self.table.update_at(&place, key, self.now, || value, |held| *held = value);
-            }
-            self.waiting[shard].clear();
-        }
-        self.table.give_back(&self.table.segments[self.segment]);
-    }
-
-    /// Puts those of one shard while that has room to spare; returns how many.
-    fn put_with_room(&self, shard: usize) -> usize {
-        let entries = &self.waiting[shard];
-        if entries.is_empty() {
-            return 0;
-        }
-        let mut shard = self.table.segments[self.segment].map.shards()[shard].write();
-        let hash_of = |(key, _): &(Key, _)| self.table.hasher.hash_one(key);
-        let room = self.table.segment_capacity() / SHARDS;
-        let left = room.saturating_sub(shard.len());
-        shard.reserve(entries.len().min(left), hash_of);
-        for (n, (hash, key, value)) in entries.iter().enumerate() {
-            if let Some((_, held)) = shard.get_mut(*hash, |(held, _)| held == key) {
-                *held.get_mut() = *value;
-            } else if shard.len() < room {
-                shard.insert(*hash, (*key, SharedValue::new(*value)), hash_of);
-            } else {
-                return n;
-            }
-        }
-        entries.len()
-    }
-}
-
-impl<V: Worth + Copy> Drop for Refill<'_, V> {
-    fn drop(&mut self) {
-        self.put_waiting();
     }
 }
 

@@ -25,8 +25,7 @@ impl Default for Feedback {
 }
 
 impl Feedback {
-    /// As little as is to be expected where people report what they notice, some days: labels for 40 % of the messages, a
-    /// day late, one of fifty of them wrong.
+    /// Labels as people give them: for 40 % of the messages, a day late, one of fifty wrong.
     pub(super) fn few(seed: u64) -> Self {
         let delay = Duration::from_secs(86_400);
         Self { delay, share: 0.4, noise: 0.02, seed, ..Self::default() }

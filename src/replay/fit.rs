@@ -48,9 +48,9 @@ pub fn fit(args: &FitArgs) -> Result<String, ReplayError> {
 ///
 /// # Errors
 ///
-/// A trace cannot be read, or there is no message in them.
+/// A trace cannot be read, there is no message in them, or no half has both ham and spam.
 pub fn hold_out(args: &FitArgs) -> Result<HeldOut, ReplayError> {
-    Ok(HeldOut::of(&recorded(args)?))
+    HeldOut::of(&recorded(args)?).ok_or(ReplayError::OneKind)
 }
 
 fn recorded(args: &FitArgs) -> Result<Vec<Row>, ReplayError> {

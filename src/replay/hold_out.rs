@@ -66,7 +66,8 @@ impl Mean {
 }
 
 impl HeldOut {
-    pub(super) fn of(rows: &[Row]) -> Self {
+    /// `None` when no half has both ham and spam.
+    pub(super) fn of(rows: &[Row]) -> Option<Self> {
         let (seen, none) = (fitted(rows).shipping(), Start::shipped().without(Part::Shipped));
         let mut result = Self::default();
         for parting in 0..PARTINGS {
@@ -75,7 +76,7 @@ impl HeldOut {
                 result.add(held_out, parting, [&fitted(rest).shipping(), &seen, &none]);
             }
         }
-        result
+        (result.all_labels.held_out.halves > 0).then_some(result)
     }
 
     fn add(&mut self, rows: &[Row], parting: u64, starts: [&Start; 3]) {
@@ -175,10 +176,12 @@ mod tests {
 
     #[test]
     fn what_was_fitted_tells_more_than_nothing_does() {
-        let HeldOut { all_labels, few_labels } = HeldOut::of(&rows());
+        let HeldOut { all_labels, few_labels } = HeldOut::of(&rows()).unwrap();
         assert_eq!(all_labels.held_out.halves, 2 * PARTINGS as usize);
         for fits in [all_labels, few_labels] {
             assert!(fits.held_out.one_minus_auc < fits.none.one_minus_auc, "{fits:?}");
         }
+        let good: Vec<Row> = rows().into_iter().filter(|row| !row.spam).take(50).collect();
+        assert_eq!(HeldOut::of(&good), None, "nothing to tell apart");
     }
 }

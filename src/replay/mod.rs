@@ -53,6 +53,9 @@ pub enum ReplayError {
     /// A recording cannot be read.
     #[error(transparent)]
     Recording(#[from] RecordingError),
+    /// Nothing can be told of how ham and spam are told apart.
+    #[error("no half of the networks in the recordings has both ham and spam")]
+    OneKind,
     /// There is nothing in the recordings.
     #[error("there is no message in the recordings")]
     Empty,

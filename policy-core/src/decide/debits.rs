@@ -118,7 +118,7 @@ impl Case<'_> {
                 );
             }
         }
-        debits.extend(self.verified(chains, pool).map(|(payer, domain)| {
+        debits.extend(self.paying_domain(chains, pool).map(|(payer, domain)| {
             debit(payer, domain, limits.domain_factor, self.domain_cost(session, cost))
         }));
         debits
@@ -126,17 +126,17 @@ impl Case<'_> {
 
     /// The verified domain that pays: one that has authorised the client. One that has only signed the message has no
     /// hand in who sends it, and pays on a meter of its own for its mail from where the host pays nothing.
-    fn verified<'a>(
+    fn paying_domain<'a>(
         &self,
         chains: impl Iterator<Item = (&'a Chain, &'a ChainReading)>,
         pool: bool,
     ) -> Option<(Payer, (Key, Reading))> {
         let mut verified = chains.filter(|(chain, _)| chain.kind == Kind::Verified);
-        match self.identities.authorised_by {
-            Some(key) => verified.find(|(chain, _)| chain.general() == key).map(|of| (Payer::Domain, of)),
-            None => verified.next().filter(|_| pool).map(|of| (Payer::Signer, of)),
-        }
-        .map(|(payer, (chain, reading))| (payer, widest(chain, reading)))
+        let (payer, (chain, reading)) = match self.identities.authorised_by {
+            Some(key) => (Payer::Domain, verified.find(|(chain, _)| chain.general() == key)?),
+            None => (Payer::Signer, verified.next().filter(|_| pool)?),
+        };
+        Some((payer, widest(chain, reading)))
     }
 
     /// The sender's mailbox, if something good is known of it since another day and it is not Bad by itself.
