@@ -26,8 +26,8 @@ pub enum Failure {
     /// No answer in time.
     #[error("no answer in time")]
     TimedOut,
-    /// Not asked at all, because of what came of the questions before.
-    #[error("not asked: suspended after failures")]
+    /// Not asked at all: the servers have not answered before, or too many questions wait.
+    #[error("not asked: suspended after failures, or too many wait")]
     Suspended,
 }
 
@@ -61,6 +61,13 @@ pub type Answer<T> = Result<Found<T>, Failure>;
 
 /// Whoever answers questions. Names are taken as absolute.
 pub trait Dns: Clone + Send + Sync + 'static {
+    /// The same, asked because of a client: it may have the names asked for chosen. Whoever shares nothing out need not
+    /// tell clients apart.
+    #[must_use]
+    fn on_behalf_of(&self, client: IpAddr) -> Self {
+        let _ = client;
+        self.clone()
+    }
     /// IPv4 addresses.
     fn a(&self, name: &Name) -> impl Future<Output = Answer<Ipv4Addr>> + Send;
     /// IPv6 addresses.

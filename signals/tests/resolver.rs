@@ -375,9 +375,9 @@ async fn names_that_fail_between_others_suspend_nothing() {
 }
 
 #[tokio::test]
-async fn too_many_questions_under_way_are_not_asked() {
+async fn what_waits_too_long_a_line_is_not_asked() {
     let server = TestServer::start(|asked| addresses(&asked.name, &["192.0.2.1"])).await;
-    let options = ResolverOptions { under_way: 4, cache: 100, ..server.options() };
+    let options = ResolverOptions { concurrent: 1, waiting: 9, cache: 100, ..server.options() };
     let dns = Resolver::new(options).unwrap();
     server.hold(true);
     let questions: Vec<_> = (0..4)
@@ -395,4 +395,32 @@ async fn too_many_questions_under_way_are_not_asked() {
         assert!(question.await.unwrap().is_ok());
     }
     assert!(dns.a(&name("n4.example")).await.is_ok());
+}
+
+#[tokio::test]
+async fn names_that_nobody_answers_for_cost_those_that_ask_for_them() {
+    let server = TestServer::start(|asked| match asked.name.to_ascii() {
+        name if name.starts_with("dead") => Say::Nothing,
+        _ => addresses(&asked.name, &["192.0.2.1"]),
+    })
+    .await;
+    // Nobody gives up before the others are through.
+    let dns =
+        Resolver::new(ResolverOptions { timeout: Duration::from_secs(600), ..server.options() }).unwrap();
+    let dead: Vec<_> = (0..1000)
+        .map(|n| {
+            let dns = dns.on_behalf_of([198, 51, 100, n as u8].into());
+            tokio::spawn(async move { dns.a(&name(&format!("dead{n}.example"))).await })
+        })
+        .collect();
+    while dns.health().questions < 1000 {
+        tokio::task::yield_now().await;
+    }
+    let health = dns.health();
+    assert_eq!((health.under_way, health.waiting), (32, 968));
+    for n in 0..1000 {
+        let other = dns.on_behalf_of([203, 0, 113, n as u8].into());
+        assert!(other.a(&name(&format!("n{n}.example"))).await.is_ok());
+    }
+    dead.iter().for_each(tokio::task::JoinHandle::abort);
 }

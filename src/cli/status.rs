@@ -110,9 +110,11 @@ impl Status {
             Some(dns) => {
                 let suspended =
                     dns.suspended_for.map_or(String::new(), |secs| format!("NOBODY ANSWERS for {secs} s; "));
+                let waiting =
+                    if dns.waiting > 0 { format!(", {} waiting", dns.waiting) } else { String::new() };
                 writeln!(
                     f,
-                    "dns        {suspended}{} questions, {} from the cache, {} sent, {} timed out, {} failed",
+                    "dns        {suspended}{} questions, {} from the cache, {} sent, {} timed out, {} failed{waiting}",
                     dns.questions, dns.hits, dns.sent, dns.timed_out, dns.server_failed
                 )?;
             }

@@ -247,7 +247,7 @@ mod tests {
                 {"table": "identities", "entries": 5000, "capacity": 9000, "bytes": 1}]},
             "state": {"directory": "/x", "durable": true},
             "dns": {"suspended_for": null, "questions": 1000, "hits": 0, "sent": 1000, "timed_out": 9,
-                "server_failed": 0, "kept": 0},
+                "server_failed": 0, "not_asked": 0, "kept": 0, "waiting": 0},
             "lists": [{"list": "bl.example", "standing": "in-order", "asked": 1, "failed": 0}],
             "model": {"labels": 0, "loss": 0.1, "shipped_loss": 0.1, "fallbacks": 0, "spam_only": false},
         })

@@ -38,6 +38,7 @@ use keys::Answers;
 use mail_auth::MessageAuthenticator as Verifier;
 use message::Message;
 use policy_core::name::DomainName;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc as Shared;
@@ -85,6 +86,12 @@ impl<D: Dns> Authenticator<D> {
     /// When mail-auth's unused resolver cannot be built.
     pub fn new(dns: D, options: Options) -> Result<Self, SetupError> {
         Ok(Self { dns, engine: Shared::new(Verifier(no_resolver()?)), options })
+    }
+
+    /// The same, asking because of a client.
+    #[must_use]
+    pub fn on_behalf_of(&self, client: IpAddr) -> Self {
+        Self { dns: self.dns.on_behalf_of(client), ..self.clone() }
     }
 
     /// What DKIM, DMARC and ARC say of the whole message `raw`. A sealer is trusted when it, or a domain above

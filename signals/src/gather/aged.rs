@@ -32,6 +32,10 @@ impl<D> Aged<D> {
 }
 
 impl<D: Dns> Dns for Aged<D> {
+    fn on_behalf_of(&self, client: IpAddr) -> Self {
+        Self { dns: self.dns.on_behalf_of(client), oldest: Arc::clone(&self.oldest) }
+    }
+
     async fn a(&self, name: &Name) -> Answer<Ipv4Addr> {
         self.note(self.dns.a(name).await)
     }

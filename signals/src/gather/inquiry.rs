@@ -97,6 +97,7 @@ impl Inquiry {
         progress: watch::Sender<Progress>,
     ) {
         progress.send_modify(|progress| progress.ours = self.ours);
+        let (dns, lists) = (dns.on_behalf_of(self.address), lists.on_behalf_of(self.address));
         let all = async {
             tokio::join!(
                 self.reverse(&dns, &lists, within, &progress),

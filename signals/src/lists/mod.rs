@@ -177,6 +177,12 @@ impl<D: Dns> Lists<D> {
         Ok(Self { dns, lists: lists.into(), _watching: Arc::new(watching) })
     }
 
+    /// The same lists, asked because of a client.
+    #[must_use]
+    pub fn on_behalf_of(&self, client: IpAddr) -> Self {
+        Self { dns: self.dns.on_behalf_of(client), ..self.clone() }
+    }
+
     /// Waits until the test points of every list have been asked for once.
     pub async fn tested(&self) {
         together(self.lists.iter().flat_map(|list| list.gates()).map(Gate::tested)).await;

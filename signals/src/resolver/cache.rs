@@ -54,10 +54,8 @@ pub(super) enum Known {
     Kept(Entry),
     /// It is under way.
     UnderWay(Awaited),
-    /// Nothing: it is under way from now on, and the caller must see to it.
-    New(watch::Sender<Option<Entry>>, Awaited),
-    /// Nothing, and too much is under way already.
-    Crowded,
+    /// Nothing.
+    Nothing,
 }
 
 #[derive(Debug, Default)]
@@ -76,8 +74,6 @@ pub(super) struct Cache {
     hasher: RandomState,
     /// Of one generation of one shard.
     entries: usize,
-    /// Of one shard.
-    under_way: usize,
 }
 
 /// Octets that an entry may take on average. A name, an address and the times take a third of it.
@@ -87,58 +83,59 @@ const SHARD: usize = 1024;
 const MAX_SHARDS: usize = 64;
 
 impl Cache {
-    /// Keeps up to `entries` answers, and lets about `under_way` questions be under way.
-    pub(super) fn new(entries: usize, under_way: usize) -> Self {
+    /// Keeps up to `entries` answers.
+    pub(super) fn new(entries: usize) -> Self {
         let shards = (entries / SHARD).clamp(1, MAX_SHARDS).next_power_of_two();
         Self {
             shards: (0..shards).map(|_| Mutex::default()).collect(),
             hasher: RandomState::default(),
             entries: (entries / shards / 2).max(1),
-            under_way: (under_way / shards).max(1),
         }
     }
 
-    fn shard(&self, question: &Question) -> Option<MutexGuard<'_, Shard>> {
+    fn shard(&self, question: &Question) -> MutexGuard<'_, Shard> {
         let hash = usize::try_from(self.hasher.hash_one(question) >> 32).unwrap_or(0);
-        let shard = self.shards.get(hash & (self.shards.len() - 1))?;
         // Every change under the lock is whole by itself; a shard left behind by a panic is as good as any.
-        Some(shard.lock().unwrap_or_else(PoisonError::into_inner))
+        self.shards[hash & (self.shards.len() - 1)].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is known of a question without asking it.
+    /// The answer that is kept.
     pub(super) fn peek(&self, question: &Question, now: Instant) -> Option<Entry> {
-        self.shard(question)?.kept(question, now, self.entries)
+        self.shard(question).kept(question, now, self.entries)
     }
 
-    /// What is known of a question, which is under way afterwards if nothing was.
+    /// What is known of a question.
     pub(super) fn look_up(&self, question: &Question, now: Instant) -> Known {
-        let Some(mut shard) = self.shard(question) else { return Known::Crowded };
-        if let Some(entry) = shard.kept(question, now, self.entries) {
-            return Known::Kept(entry);
-        }
-        if let Some(awaited) = shard.under_way.get(question) {
-            return Known::UnderWay(awaited.clone());
-        }
-        if shard.under_way.len() >= self.under_way {
-            return Known::Crowded;
+        self.shard(question).known(question, now, self.entries)
+    }
+
+    /// Takes note that a question of which nothing is known is under way from now on: the caller must see to it.
+    /// Otherwise says what is known.
+    pub(super) fn begin(
+        &self,
+        question: &Question,
+        now: Instant,
+    ) -> Result<(watch::Sender<Option<Entry>>, Awaited), Known> {
+        let mut shard = self.shard(question);
+        match shard.known(question, now, self.entries) {
+            Known::Nothing => {}
+            known => return Err(known),
         }
         let (sender, awaited) = watch::channel(None);
         shard.under_way.insert(question.clone(), awaited.clone());
-        Known::New(sender, awaited)
+        Ok((sender, awaited))
     }
 
     /// Keeps what a question came to. It is under way no more.
     pub(super) fn answered(&self, question: Question, entry: Entry) {
-        let Some(mut shard) = self.shard(&question) else { return };
+        let mut shard = self.shard(&question);
         shard.under_way.remove(&question);
         shard.keep(question, entry, self.entries);
     }
 
     /// Lets a question that comes to nothing be under way no more.
     pub(super) fn abandoned(&self, question: &Question) {
-        if let Some(mut shard) = self.shard(question) {
-            shard.under_way.remove(question);
-        }
+        self.shard(question).under_way.remove(question);
     }
 
     /// Entries kept, and questions under way.
@@ -151,6 +148,13 @@ impl Cache {
 }
 
 impl Shard {
+    fn known(&mut self, question: &Question, now: Instant, entries: usize) -> Known {
+        if let Some(entry) = self.kept(question, now, entries) {
+            return Known::Kept(entry);
+        }
+        self.under_way.get(question).map_or(Known::Nothing, |awaited| Known::UnderWay(awaited.clone()))
+    }
+
     fn kept(&mut self, question: &Question, now: Instant, entries: usize) -> Option<Entry> {
         if let Some(entry) = self.young.get(question) {
             return entry.is_current(now).then(|| entry.clone());

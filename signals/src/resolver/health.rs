@@ -19,7 +19,7 @@ pub struct Health {
     pub merged: u64,
     /// Of those, not asked: of names that are nobody else's business.
     pub private: u64,
-    /// Of those, not asked: suspended, or too many under way.
+    /// Of those, not asked: suspended, or too many waited before them.
     pub not_asked: u64,
     /// Questions that went to the servers, without probes.
     pub sent: u64,
@@ -31,6 +31,8 @@ pub struct Health {
     pub kept: usize,
     /// Questions under way.
     pub under_way: usize,
+    /// Questions that wait for their turn.
+    pub waiting: usize,
 }
 
 #[derive(Debug, Default)]

@@ -4,8 +4,11 @@
 //! Whatever a caller does, a question once asked runs to its end as a task of its own, so that an answer that
 //! comes too late for one message is there for the next. Equal questions at the same time are one.
 //!
-//! Invariants: nothing waits longer than the servers' patience (two rounds of all tries); answers kept,
-//! questions under way and sockets are bounded; a failure is never an answer, and what is not known is never
+//! Who asks so much that there are not turns enough waits behind those that ask less, by the networks of the clients
+//! that questions are asked for.
+//!
+//! Invariants: nothing waits longer than the servers' patience (two rounds of all tries) for its turn and as long for
+//! the answer; answers kept, questions that wait and sockets are bounded; a failure is never an answer, and what is not known is never
 //! taken for nothing.
 //!
 //! Known limits: no validation of DNSSEC, no DNS cookies (hickory has none); a server's answer is believed as
@@ -17,6 +20,7 @@ mod health;
 mod options;
 mod question;
 mod special;
+mod turns;
 mod upstream;
 
 pub use crate::breaker::BreakerOptions;
@@ -27,20 +31,25 @@ pub(crate) use special::is_unasked;
 
 use crate::breaker::Breaker;
 use crate::dns::{Answer, Dns, Failure, Found, Mx, Name};
-use cache::{Awaited, Cache, Entry, Known, Outcome};
+use cache::{Cache, Entry, Known, Outcome};
 use health::{Counters, count};
+use policy_core::identity::Key;
 use question::{Question, Record};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+use turns::{Asker, Turn, Turns};
 use upstream::{Reply, Upstream};
 
 /// The real resolver. Clones share everything.
 #[derive(Clone, Debug)]
-pub struct Resolver(Arc<Inner>);
+pub struct Resolver {
+    inner: Arc<Inner>,
+    asker: Asker,
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -49,7 +58,7 @@ struct Inner {
     cache: Cache,
     breaker: Breaker,
     counters: Counters,
-    turns: Semaphore,
+    turns: Turns,
     /// What was answered last: a question that a healthy server answers, though it does not answer for the root.
     answered_last: Mutex<Option<Question>>,
     runtime: Handle,
@@ -59,27 +68,29 @@ impl Resolver {
     /// A resolver whose questions run in the current runtime.
     pub fn new(options: ResolverOptions) -> Result<Self, ResolverError> {
         let runtime = Handle::try_current().map_err(|_| ResolverError::NoRuntime)?;
-        Ok(Self(Arc::new(Inner {
+        let inner = Inner {
             upstream: Upstream::new(&options)?,
-            cache: Cache::new(options.cache, options.under_way),
+            cache: Cache::new(options.cache),
             breaker: Breaker::new(options.breaker),
             counters: Counters::default(),
-            turns: Semaphore::new(options.concurrent.clamp(1, Semaphore::MAX_PERMITS)),
+            turns: Turns::new(options.concurrent, options.waiting),
             answered_last: Mutex::new(None),
             runtime,
             options,
-        })))
+        };
+        Ok(Self { inner: Arc::new(inner), asker: None })
     }
 
     /// How it is doing.
     pub fn health(&self) -> Health {
-        let (kept, under_way) = self.0.cache.len();
-        let suspended_for = self.0.breaker.open_since().map(|since| since.elapsed());
-        Health { suspended_for, kept, under_way, ..self.0.counters.read() }
+        let inner = &self.inner;
+        let (kept, under_way) = inner.cache.len();
+        let suspended_for = inner.breaker.open_since().map(|since| since.elapsed());
+        Health { suspended_for, kept, under_way, waiting: inner.turns.waiting(), ..inner.counters.read() }
     }
 
     async fn find<T: Record>(&self, name: &Name) -> Answer<T> {
-        let entry = self.0.find(Question::new(name, T::KIND)).await?;
+        let entry = self.inner.find(Question::new(name, T::KIND), self.asker).await?;
         let records =
             T::of(entry.outcome.as_ref().map_err(|&failure| failure)?).ok_or(Failure::ServerFailed)?;
         Ok(Found { records: Arc::clone(records), age: entry.age(Instant::now()) })
@@ -87,67 +98,74 @@ impl Resolver {
 }
 
 impl Inner {
-    async fn find(self: &Arc<Self>, question: Question) -> Result<Entry, Failure> {
+    async fn find(self: &Arc<Self>, question: Question, asker: Asker) -> Result<Entry, Failure> {
         count(&self.counters.questions);
         if special::is_unasked(&question.name, self.options.private_zones) {
             count(&self.counters.private);
             return Err(Failure::NoName);
         }
-        let awaited = self.look_up(question)?;
-        match awaited {
-            Ok(entry) => Ok(entry),
+        let known = match self.look_up(&question)? {
+            Known::Nothing => {
+                let turn = self.turns.turn(asker, self.upstream.patience()).await;
+                self.begin(question, turn.ok_or_else(|| self.not_asked())?)?
+            }
+            known => known,
+        };
+        match known {
+            Known::Kept(entry) => Ok(entry),
             // The sender goes without a word only if the task did not come to its end.
-            Err(mut awaited) => match awaited.wait_for(Option::is_some).await {
+            Known::UnderWay(mut awaited) => match awaited.wait_for(Option::is_some).await {
                 Ok(entry) => entry.clone().ok_or(Failure::ServerFailed),
                 Err(_) => Err(Failure::ServerFailed),
             },
+            Known::Nothing => Err(Failure::ServerFailed),
         }
     }
 
-    /// What is kept, or what to wait for.
-    fn look_up(self: &Arc<Self>, question: Question) -> Result<Result<Entry, Awaited>, Failure> {
+    fn not_asked(&self) -> Failure {
+        count(&self.counters.not_asked);
+        Failure::Suspended
+    }
+
+    /// What is known of a question.
+    fn look_up(&self, question: &Question) -> Result<Known, Failure> {
         let now = Instant::now();
         if self.breaker.open_since().is_some() {
-            return self.look_up_suspended(&question, now).map(Ok);
+            return self.look_up_suspended(question, now).map(Known::Kept);
         }
-        match self.cache.look_up(&question, now) {
-            Known::Kept(entry) => {
-                count(&self.counters.hits);
-                Ok(Ok(entry))
-            }
-            Known::UnderWay(awaited) => {
-                count(&self.counters.merged);
-                Ok(Err(awaited))
-            }
-            Known::New(answer, awaited) => {
-                let asking = Asking { inner: Arc::clone(self), question: Some(question), answer };
-                self.runtime.spawn(asking.run());
-                Ok(Err(awaited))
-            }
-            Known::Crowded => {
-                count(&self.counters.not_asked);
-                Err(Failure::Suspended)
-            }
-        }
+        Ok(self.counted(self.cache.look_up(question, now)))
     }
 
     fn look_up_suspended(&self, question: &Question, now: Instant) -> Result<Entry, Failure> {
         // A failure that is kept says less than that nothing is asked at all.
         let is_answer = |entry: &Entry| entry.outcome.as_ref().err().is_none_or(|failure| failure.is_void());
-        let kept = self.cache.peek(question, now).filter(is_answer);
-        count(if kept.is_some() { &self.counters.hits } else { &self.counters.not_asked });
-        kept.ok_or(Failure::Suspended)
+        let kept = self.cache.peek(question, now).filter(is_answer).ok_or_else(|| self.not_asked())?;
+        count(&self.counters.hits);
+        Ok(kept)
     }
 
-    /// Asks the servers, when it is this question's turn.
-    async fn ask(&self, question: &Question) -> Reply {
-        match timeout(self.upstream.patience(), self.turns.acquire()).await {
-            Ok(Ok(_turn)) => {
-                count(&self.counters.sent);
-                self.upstream.ask(question).await
-            }
-            _ => Reply { outcome: Err(Failure::Suspended), ttl: None },
+    fn counted(&self, known: Known) -> Known {
+        match &known {
+            Known::Kept(_) => count(&self.counters.hits),
+            Known::UnderWay(_) => count(&self.counters.merged),
+            Known::Nothing => {}
         }
+        known
+    }
+
+    /// Has a question asked whose turn it is, unless another has come first or the servers were given up meanwhile.
+    fn begin(self: &Arc<Self>, question: Question, turn: Turn) -> Result<Known, Failure> {
+        let now = Instant::now();
+        if self.breaker.open_since().is_some() {
+            return self.look_up_suspended(&question, now).map(Known::Kept);
+        }
+        let (answer, awaited) = match self.cache.begin(&question, now) {
+            Ok(begun) => begun,
+            Err(known) => return Ok(self.counted(known)),
+        };
+        let asking = Asking { inner: Arc::clone(self), question: Some(question), answer, _turn: turn };
+        self.runtime.spawn(asking.run());
+        Ok(Known::UnderWay(awaited))
     }
 
     /// How long an answer is kept.
@@ -238,12 +256,14 @@ struct Asking {
     /// Until it is answered.
     question: Option<Question>,
     answer: watch::Sender<Option<Entry>>,
+    _turn: Turn,
 }
 
 impl Asking {
     async fn run(mut self) {
         let Some(question) = &self.question else { return };
-        let reply = self.inner.ask(question).await;
+        count(&self.inner.counters.sent);
+        let reply = self.inner.upstream.ask(question).await;
         self.inner.note(question, &reply.outcome);
         let lives = self.inner.lives(&reply);
         let entry = Entry { outcome: reply.outcome, fetched: Instant::now(), lives };
@@ -263,6 +283,10 @@ impl Drop for Asking {
 }
 
 impl Dns for Resolver {
+    fn on_behalf_of(&self, client: IpAddr) -> Self {
+        Self { inner: Arc::clone(&self.inner), asker: Some(Key::prefix(client)) }
+    }
+
     async fn a(&self, name: &Name) -> Answer<Ipv4Addr> {
         self.find(name).await
     }

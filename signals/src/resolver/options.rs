@@ -16,8 +16,8 @@ pub struct ResolverOptions {
     pub retries: u8,
     /// Questions sent at the same time. A UDP socket each; with many more than 256 answers get lost.
     pub concurrent: usize,
-    /// Questions under way, most of them waiting for their turn. What comes on top is not asked.
-    pub under_way: usize,
+    /// Questions that wait for their turn. What comes on top is not asked.
+    pub waiting: usize,
     /// Answers kept, of 1 kB on average at most.
     pub cache: usize,
     /// The least and the longest time that an answer with records is kept, whatever its time to live.
@@ -41,7 +41,7 @@ impl Default for ResolverOptions {
             timeout: seconds(1),
             retries: 1,
             concurrent: 128,
-            under_way: 8192,
+            waiting: 8192,
             cache: 65_536,
             // One mail asks for the same several times within seconds.
             ttl: (seconds(5), seconds(86_400)),

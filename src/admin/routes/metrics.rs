@@ -118,7 +118,10 @@ impl Dns {
         page.counter("dns_sent", "Questions sent to a server", self.sent)?;
         page.counter("dns_timeouts", "Questions that no server answered", self.timed_out)?;
         let help = "Questions that a server failed at (SERVFAIL, REFUSED)";
-        page.counter("dns_server_failures", help, self.server_failed)
+        page.counter("dns_server_failures", help, self.server_failed)?;
+        let help = "Questions not asked: nobody answers, or too many wait";
+        page.counter("dns_not_asked", help, self.not_asked)?;
+        page.gauge("dns_waiting", "Questions that wait for their turn", None, self.waiting as f64)
     }
 }
 

@@ -124,7 +124,11 @@ pub(crate) struct Dns {
     pub(crate) sent: u64,
     pub(crate) timed_out: u64,
     pub(crate) server_failed: u64,
+    /// Suspended, or too many waited before them.
+    pub(crate) not_asked: u64,
     pub(crate) kept: usize,
+    /// Questions that wait for their turn.
+    pub(crate) waiting: usize,
 }
 
 /// A DNS list.
@@ -262,7 +266,9 @@ impl Dns {
             sent: health.sent,
             timed_out: health.timed_out,
             server_failed: health.server_failed,
+            not_asked: health.not_asked,
             kept: health.kept,
+            waiting: health.waiting,
         }
     }
 }
