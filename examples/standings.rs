@@ -85,7 +85,8 @@ fn told(state: &State, what: &str, facts: &Facts, at: Timestamp) -> String {
     let explained = state.explain(&policy, facts, at);
     let standing = &explained.standing;
     let waits = if policy.waits.is_suspicious(standing) { "waits" } else { "at once" };
-    let ([_, messages, ..], [_, at_once, ..]) = (explained.quota.rate.0, explained.quota.burst.0);
+    let quota = explained.allotments[0].quota;
+    let ([_, messages, ..], [_, at_once, ..]) = (quota.rate.0, quota.burst.0);
     format!(
         "| {what} | {:.3} | {:.3} | {:.3} - {:.3} | {:.1} | {} | {waits} | {messages:.1} | {at_once:.0} |\n",
         standing.probability,

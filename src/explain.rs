@@ -10,11 +10,13 @@ mod text;
 mod values;
 
 pub use decision::{DecisionTold, because};
-pub use values::{Found, HeardTold, Limit, OverrideTold, Remembered, StandingTold, Term};
+pub use values::{Found, HeardTold, Limit, OverrideTold, Remembered, StandingTold, Suspected, Term};
 
 use crate::engine::Engine;
 use crate::log::{mode, moment};
 use crate::recent::Record;
+use ipnet::IpNet;
+use policy_core::Order;
 use policy_core::answer::DecisionId;
 use policy_core::facts::{Client, Envelope, Facts, FrontEnd, Message, SessionId, Stage};
 use policy_core::findings::Findings;
@@ -28,12 +30,16 @@ use std::sync::Arc;
 
 /// Decisions that are shown, the latest ones.
 const LAST: usize = 10;
+/// Hosts of a network that are shown, those that most is known of.
+const HOSTS: usize = 20;
 
 /// Whom or what somebody asks about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum About {
     /// A client.
     Address(IpAddr),
+    /// All clients of a network.
+    Network(IpNet),
     /// A domain, and one mailbox of it when there is one.
     Domain(DomainName, Option<Mailbox>),
     /// A decision, by its id or by a mail server's queue id.
@@ -46,9 +52,8 @@ impl About {
         if let Ok(address) = text.parse::<IpAddr>() {
             return Some(Self::Address(address.to_canonical()));
         }
-        // Nothing is held of a network that somebody names, and no domain has one's name.
         if text.contains('/') {
-            return None;
+            return text.parse::<IpNet>().ok().map(|network| Self::Network(network.trunc()));
         }
         if text.contains('@') {
             let mailbox = Mailbox::new(text)?;
@@ -79,13 +84,15 @@ pub struct Explained {
     pub decision: Option<DecisionTold>,
     /// How the client stands now; `None` for a domain, which has none without a client.
     pub standing: Option<StandingTold>,
+    /// Whether its next message would have to wait; `None` where `standing` is.
+    pub suspicion: Option<Suspected>,
     /// All terms of the standing, strongest first: they add up to its log-odds.
     pub contributions: Vec<Term>,
     /// What was looked up with the latest question.
     pub found: Vec<Found>,
     /// What is remembered of each identity.
     pub remembered: Vec<Remembered>,
-    /// The limits of the address.
+    /// The limits that its messages are under.
     pub limits: Vec<Limit>,
     /// When retries of what was deferred may pass.
     pub pending: Vec<String>,
@@ -106,6 +113,7 @@ impl Explained {
     pub fn of(engine: &Engine, about: &About) -> Option<Self> {
         match about {
             About::Address(address) => Some(Self::of_address(engine, *address)),
+            About::Network(network) => Some(Self::of_network(engine, *network)),
             About::Domain(domain, mailbox) => Some(Self::of_domain(engine, domain, mailbox.as_ref())),
             About::Decision(text) => {
                 let asked = |record: &Record| {
@@ -141,7 +149,9 @@ impl Explained {
     fn of_facts(engine: &Engine, about: String, facts: &Facts, last: Vec<Arc<Record>>) -> Self {
         let (policy, now) = (engine.policy(), engine.clock().now());
         let explanation = engine.state().explain(&policy, facts, now);
-        let speaking = engine.state().overrides().speaking(facts, now);
+        let overrides = engine.state().overrides();
+        let (speaking, unproven) = (overrides.speaking(facts, now), overrides.unproven(facts, now));
+        let unproven = unproven.into_iter().map(|said| OverrideTold { unproven: true, ..said.into() });
         let remembered: Vec<Remembered> = explanation.identities.iter().map(Remembered::of).collect();
         let limits = values::limits(&explanation);
         let own = explanation.identities.first().is_some_and(|own| !own.is_empty());
@@ -156,6 +166,7 @@ impl Explained {
                 policy.mode,
             ),
             standing: Some(StandingTold::of(&explanation.standing)),
+            suspicion: Some(Suspected::of(&explanation.suspicion)),
             contributions: explanation.contributions.iter().map(Term::of).collect(),
             found: explanation.found.iter().map(Found::of).collect(),
             pending: explanation.pending.iter().copied().map(moment).collect(),
@@ -165,11 +176,39 @@ impl Explained {
                 .on_ladder(facts.client.address, now)
                 .and_then(|place| place.refused_until)
                 .map(moment),
-            overrides: speaking.map(OverrideTold::from).into_iter().collect(),
+            overrides: speaking.map(OverrideTold::from).into_iter().chain(unproven).collect(),
             last: last.iter().map(|record| DecisionTold::of(record)).collect(),
             remembered,
             limits,
             ..Self::nothing(about, policy.mode, now)
+        }
+    }
+
+    /// What is held of a network, and of the hosts in it that most is known of.
+    fn of_network(engine: &Engine, network: IpNet) -> Self {
+        let (policy, state, now) = (engine.policy(), engine.state(), engine.clock().now());
+        let last = last(engine, |record| network.contains(&record.facts.client.address));
+        let own = state.record_of(network, now);
+        let hosts = state.ranking(Some(network), Order::Evidence, HOSTS, now);
+        let hosts = hosts.iter().filter(|host| host.network != network).map(Remembered::of_host);
+        let remembered: Vec<Remembered> = own.iter().map(Remembered::of).chain(hosts).collect();
+        let is_about = |said: &Override| match said.subject {
+            Subject::Network(other) => other.contains(&network) || network.contains(&other),
+            _ => false,
+        };
+        let said = state.overrides().list().into_iter().filter(|said| said.holds(now) && is_about(said));
+        let said: Vec<Override> = said.collect();
+        let mut changes: Vec<String> = said.iter().map(changes::ends).collect();
+        if said.is_empty() {
+            changes.push(format!("\"tempfail allow {network}\" lets in what comes from there"));
+        }
+        Self {
+            known: !last.is_empty() || !remembered.is_empty() || !said.is_empty(),
+            overrides: said.into_iter().map(OverrideTold::from).collect(),
+            last: last.iter().map(|record| DecisionTold::of(record)).collect(),
+            remembered,
+            changes,
+            ..Self::nothing(network.to_string(), policy.mode, now)
         }
     }
 
@@ -204,6 +243,7 @@ impl Explained {
             mode: mode(in_force).to_owned(),
             decision: None,
             standing: None,
+            suspicion: None,
             contributions: Vec::new(),
             found: Vec::new(),
             remembered: Vec::new(),
@@ -263,10 +303,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_network_is_nothing_to_explain() {
-        for text in ["192.0.2.0/24", "2001:db8::/32", "", "a b"] {
+    fn whom_a_text_is_about() {
+        for text in ["192.0.2.0/33", "2001:db8::/x", "/", "mail.example.com/24", "", "a b"] {
             assert_eq!(About::parse(text), None, "{text}");
         }
+        let network = |text: &str| Some(About::Network(text.parse().unwrap()));
+        assert_eq!(About::parse("192.0.2.7/24"), network("192.0.2.0/24"));
+        assert_eq!(About::parse("2001:db8::/32"), network("2001:db8::/32"));
         assert!(matches!(About::parse("mail.example.com"), Some(About::Domain(_, None))));
     }
 }

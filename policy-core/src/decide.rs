@@ -25,11 +25,11 @@ use crate::state::{Appraisal, State};
 use crate::time::Timestamp;
 use crate::verdict::{self, Action, Reason, Scope, Verdict};
 use arrayvec::ArrayVec;
-use debits::{BYTES, MESSAGES, Payer};
+use debits::{BYTES, MESSAGES, is_convicted};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use debits::is_convicted;
+pub(crate) use debits::{Account, Payer};
 
 /// When a client comes back that a gateway's domain refuses: nothing will have changed soon.
 const GATEWAY_RETRY: Duration = Duration::from_secs(3600);
@@ -181,17 +181,17 @@ fn judge(policy: &Policy, state: &State, session: &mut Session, facts: &Facts, n
 }
 
 /// One question on its way to a verdict.
-struct Case<'a> {
+pub(crate) struct Case<'a> {
     policy: &'a Policy,
     state: &'a State,
     facts: &'a Facts,
-    identities: Arc<Identities>,
+    pub(crate) identities: Arc<Identities>,
     message: MessageId,
     now: Timestamp,
 }
 
 impl<'a> Case<'a> {
-    fn new(
+    pub(crate) fn new(
         policy: &'a Policy,
         state: &'a State,
         facts: &'a Facts,

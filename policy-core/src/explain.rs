@@ -1,16 +1,15 @@
 //! What is held of a client, why, until when, and what would change it: for whoever shows it to people.
 
-use crate::allowance::{PerHour, Quota};
-use crate::decide::is_convicted;
+use crate::allowance::{PerHour, Quota, Whose};
+use crate::decide::{Account, Case, Payer};
 use crate::evidence::Reading;
 use crate::facts::Facts;
-use crate::feedback::Heard;
+use crate::feedback::{Heard, MessageId};
 use crate::findings::Note;
 use crate::identity::{Identities, Key, Kind, networks_of};
 use crate::ledger::Readings;
 use crate::name::{DomainName, Mailbox};
 use crate::policy::Policy;
-use crate::quota::{Lane, quota_word};
 use crate::standing::{Contribution, Standing, Word};
 use crate::state::State;
 use crate::time::Timestamp;
@@ -49,6 +48,34 @@ pub struct Prospect {
 /// Prospects that lie further off than this are none.
 const FAR: u16 = 100;
 
+/// A quota that a message is paid from.
+#[derive(Clone, Copy, Debug)]
+pub struct Allotment {
+    /// Whose it is.
+    pub whose: Whose,
+    /// How much that is.
+    pub quota: Quota,
+    /// What of it is used up, by the hour; `None` where many share the address, which pays for its sessions alone.
+    pub used: Option<PerHour>,
+    /// Sessions open now, of the host.
+    pub sessions: Option<u32>,
+}
+
+/// What decides whether a message has to wait; see [`crate::policy::Waits`].
+#[derive(Clone, Copy, Debug)]
+pub struct Suspicion {
+    /// The chance of spam against the most certain spam of this server, or as far as it is believed.
+    pub certainty: f32,
+    /// From which on it is suspicious.
+    pub at_least: f32,
+    /// The share of good mail that looked at least as bad, when enough is known.
+    pub good_above: Option<f32>,
+    /// Up to which it is suspicious, if it is spam more likely than not.
+    pub good_share: f32,
+    /// Whether it is.
+    pub is_suspicious: bool,
+}
+
 /// Everything that a decision on these facts would rest on.
 #[derive(Clone, Debug)]
 pub struct Explanation {
@@ -62,10 +89,10 @@ pub struct Explanation {
     pub heard: Vec<Heard>,
     /// What was looked up, in words.
     pub found: Vec<Note>,
-    /// The quota of the address.
-    pub quota: Quota,
-    /// What of it is used up, and sessions open now.
-    pub outstanding: (PerHour, u32),
+    /// Whether a message would wait, and by what.
+    pub suspicion: Suspicion,
+    /// What a message would be paid from; the host's is the first.
+    pub allotments: Vec<Allotment>,
     /// When pending deferrals of the address may pass.
     pub pending: Vec<Timestamp>,
     /// What would make another word of the standing: good messages, and bad ones.
@@ -77,33 +104,44 @@ pub struct Explanation {
 impl State {
     /// Explains how a client with these facts stands now. Changes nothing.
     pub fn explain(&self, policy: &Policy, facts: &Facts, now: Timestamp) -> Explanation {
-        let identities = Identities::of(facts, &self.keyring);
-        let readings = self.ledger.readings(&identities, now);
-        let standing = self.ledger.standing(&identities, &readings, now);
+        // The question is of no message.
+        let case = Case::new(policy, self, facts, MessageId(0), now);
+        let identities = &*case.identities;
+        let readings = self.ledger.readings(identities, now);
+        let standing = self.ledger.standing(identities, &readings, now);
         let address = identities.address();
-        // As it pays: a suspicious stranger has less than another.
-        let word = match standing.word {
-            Word::New if policy.waits.is_suspicious(&standing) => Word::Low,
-            word => word,
-        };
-        let reading = self.ledger.read(&address, now);
-        let by = quota_word(word, &reading, is_convicted(&identities, &readings));
-        let quota = policy.limits.quota(&reading, by, 1.0);
-        let lane = Lane::of(word).key(address);
+        let allotment = |account| self.allotment(account, now);
         Explanation {
-            outstanding: self.meters.outstanding(&lane, &quota.rate, now),
-            identities: self.named(facts, &identities, now),
-            contributions: self.ledger.all_contributions(&identities, &readings, now),
+            allotments: case.accounts(&standing, &readings).into_iter().map(allotment).collect(),
+            suspicion: Suspicion {
+                certainty: standing.certainty,
+                at_least: policy.waits.suspicious,
+                good_above: standing.good_above,
+                good_share: policy.waits.good_share,
+                is_suspicious: policy.waits.is_suspicious(&standing),
+            },
+            identities: self.named(facts, identities, now),
+            contributions: self.ledger.all_contributions(identities, &readings, now),
             pending: self.deferrals.pending_of(address, now),
             heard: self.messages.heard_of(&[address, identities.group.unwrap_or(address)]),
             prospects: [true, false]
                 .into_iter()
-                .filter_map(|good| self.prospect(&identities, &readings, standing.word, good, now))
+                .filter_map(|good| self.prospect(identities, &readings, standing.word, good, now))
                 .collect(),
             found: facts.findings.notes.clone(),
             standing,
-            quota,
             now,
+        }
+    }
+
+    fn allotment(&self, Account { payer, key, quota }: Account, now: Timestamp) -> Allotment {
+        let (used, sessions) = self.meters.outstanding(&key, &quota.rate, now);
+        let whose = payer.whose();
+        Allotment {
+            whose,
+            quota,
+            used: (payer != Payer::Shared).then_some(used),
+            sessions: (whose == Whose::Host).then_some(sessions),
         }
     }
 
@@ -154,17 +192,28 @@ impl State {
         mailbox.into_iter().chain(named).filter(|key| !key.is_empty()).collect()
     }
 
+    /// What is remembered of a network, if anything is.
+    pub fn record_of(&self, network: IpNet, now: Timestamp) -> Option<KeyExplanation> {
+        let key = Key::of_network(network)?;
+        let kind = [Kind::Address, Kind::Prefix, Kind::Network]
+            .into_iter()
+            .find(|&kind| kind as u8 == key.kind())?;
+        let held = KeyExplanation { kind, name: network.to_string(), reading: self.ledger.read(&key, now) };
+        Some(held).filter(|held| !held.is_empty())
+    }
+
     /// What is remembered of an address.
     pub fn reading_of(&self, address: IpAddr, now: Timestamp) -> Reading {
         self.ledger.read(&Key::address(address), now)
     }
 
-    /// The addresses that come first in some order. Visits the whole table, holding each lock for some
-    /// microseconds.
-    pub fn ranking(&self, order: Order, most: usize, now: Timestamp) -> Vec<Ranked> {
+    /// The addresses that come first in some order, of all or of those in a network. Visits the whole table, holding
+    /// each lock for some microseconds.
+    pub fn ranking(&self, within: Option<IpNet>, order: Order, most: usize, now: Timestamp) -> Vec<Ranked> {
         let mut ranking = Ranking { order, most, rows: Vec::new() };
+        let is_within = |host: &IpNet| within.is_none_or(|net| net.contains(host));
         self.ledger.records.for_each(|key, record| {
-            if let Some(network) = key.host() {
+            if let Some(network) = key.host().filter(is_within) {
                 ranking.offer(Ranked { network, reading: record.read(now) });
             }
         });
@@ -222,6 +271,8 @@ pub enum Order {
     Volume,
     /// The weight of bad evidence of the last weeks.
     Bad,
+    /// The weight of all evidence of the last weeks.
+    Evidence,
 }
 
 /// An address and what is remembered of it.
@@ -269,6 +320,7 @@ impl Order {
         match self {
             Self::Volume => row.reading.today,
             Self::Bad => row.reading.slow.bad,
+            Self::Evidence => row.reading.slow.evidence(),
         }
     }
 }

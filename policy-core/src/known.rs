@@ -10,7 +10,7 @@
 //! Known limit: nothing follows for quotas, which go by busiest days: others count no days.
 
 use crate::evidence::{Record, Weight};
-use crate::identity::Key;
+use crate::identity::{Key, Kind};
 use crate::ledger::FORGOTTEN;
 use crate::name::DomainName;
 use crate::names::Name;
@@ -91,12 +91,7 @@ impl Known {
 
 /// The key of an address (IPv4 /32, IPv6 /64 and longer) or of a prefix (IPv4 /24, IPv6 /48).
 fn client_key(client: IpNet) -> Option<Key> {
-    let (address, length) = (client.addr(), client.prefix_len());
-    match (client, length) {
-        (IpNet::V4(_), 32) | (IpNet::V6(_), 64..) => Some(Key::address(address)),
-        (IpNet::V4(_), 24) | (IpNet::V6(_), 48) => Some(Key::prefix(address)),
-        _ => None,
-    }
+    Key::of_network(client).filter(|key| key.kind() != Kind::Network as u8)
 }
 
 #[cfg(test)]

@@ -123,6 +123,30 @@ impl Overrides {
         all.max_by_key(|said| (said.subject.rank(), std::cmp::Reverse(said.effect))).cloned()
     }
 
+    /// Those that allow what these facts claim to be, and do not speak for them: nothing has proven it.
+    pub fn unproven(&self, facts: &Facts, now: Timestamp) -> Vec<Override> {
+        if self.is_empty() {
+            return Vec::new();
+        }
+        let held = self.read();
+        let names = claimed(facts).flat_map(DomainName::and_parents).map(Subject::Domain);
+        let subjects =
+            sender(facts).map(Subject::Mailbox).into_iter().filter(|_| !is_verified(facts)).chain(names);
+        let is_proven = |subject: &Subject| {
+            proven(facts).flat_map(DomainName::and_parents).any(|name| *subject == Subject::Domain(name))
+        };
+        let mut unproven: Vec<Override> = Vec::new();
+        for said in
+            subjects.filter(|subject| !is_proven(subject)).filter_map(|subject| held.by_subject.get(&subject))
+        {
+            let is_told = unproven.iter().any(|told| told.subject == said.subject);
+            if said.effect == Effect::Allow && said.holds(now) && !is_told {
+                unproven.push(said.clone());
+            }
+        }
+        unproven
+    }
+
     /// All of them, the latest first.
     pub fn list(&self) -> Vec<Override> {
         let mut all: Vec<Override> = self.read().by_subject.values().cloned().collect();

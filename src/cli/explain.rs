@@ -8,8 +8,8 @@ use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// An address, a domain, a mailbox, the id at the end of a reply, or a queue id of the mail server.
-    #[arg(value_name = "ADDRESS|DOMAIN|ID|QUEUE-ID")]
+    /// An address, a network, a domain, a mailbox, the id at the end of a reply, or a queue id of the mail server.
+    #[arg(value_name = "ADDRESS|NETWORK|DOMAIN|ID|QUEUE-ID")]
     about: String,
     #[command(flatten)]
     daemon: Daemon,

@@ -165,7 +165,7 @@ impl fmt::Display for All {
             return writeln!(f, "no overrides");
         }
         writeln!(f, "{:<8} {:<32} {:<24} {:<24} note", "effect", "key", "since", "until")?;
-        for Told { key, effect, since, until, note } in &self.overrides {
+        for Told { key, effect, since, until, note, .. } in &self.overrides {
             let until = until.as_deref().unwrap_or("-");
             writeln!(f, "{:<8} {key:<32} {since:<24} {until:<24} {note}", effect.word())?;
         }

@@ -21,7 +21,12 @@ pub(super) fn of_client(
     let mut changes: Vec<String> = explanation.prospects.iter().map(prospect).collect();
     for limit in limits.iter().filter(|limit| limit.left < 1.0) {
         changes.push(match &limit.back {
-            Some(back) => format!("the limit of {} is used up: there is one again at {back}", limit.unit),
+            Some(back) => {
+                format!(
+                    "the {}'s limit of {} is used up: there is one again at {back}",
+                    limit.whose, limit.unit
+                )
+            }
             None => format!("as many {} as may be: one that ends makes room", limit.unit),
         });
     }

@@ -1,6 +1,6 @@
 //! The text of an explanation.
 
-use super::{DecisionTold, Explained, Limit, Remembered, StandingTold};
+use super::{DecisionTold, Explained, Limit, Remembered, StandingTold, Suspected};
 use policy_core::verdict::in_words;
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
@@ -56,6 +56,12 @@ impl Display for Explained {
                 said.until.as_ref().map_or_else(|| "for ever".to_owned(), |until| format!("until {until}"));
             let (effect, key, since) = (said.effect.word(), &said.key, &said.since);
             writeln!(f, "override   {effect} {key} since {since} {until} {}", Plain(&said.note))?;
+            if said.unproven {
+                writeln!(
+                    f,
+                    "           which does not hold here: nothing that is known shows it to be from there"
+                )?;
+            }
         }
         if !self.changes.is_empty() {
             writeln!(f, "what would change it")?;
@@ -85,6 +91,7 @@ impl Explained {
             "looks      spam with a chance of {:.0} %, before its own record is heard",
             percent(standing.looks)
         )?;
+        self.waits(f)?;
         if self.decision.is_none() && self.last.is_empty() {
             writeln!(
                 f,
@@ -104,6 +111,28 @@ impl Explained {
             )?;
         }
         Ok(())
+    }
+
+    /// Whether a message would wait, and how far it is from that.
+    fn waits(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Some(suspicion) = &self.suspicion else { return Ok(()) };
+        let Suspected { suspicious, certainty, at_least, good_above, good_share } = suspicion;
+        let is = if *suspicious { "yes" } else { "no" };
+        let percent = |share: f32| 100.0 * share;
+        write!(
+            f,
+            "suspicious {is} - {:.0} % certain, and from {:.0} % on a message waits",
+            percent(*certainty),
+            percent(*at_least)
+        )?;
+        if let Some(share) = good_above {
+            let (share, most) = (percent(*share), percent(*good_share));
+            write!(
+                f,
+                "; {share:.1} % of the good mail here looks as bad, and where it is {most:.1} % or less too"
+            )?;
+        }
+        writeln!(f)
     }
 
     fn found(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -140,7 +169,7 @@ impl Explained {
 
     fn limits(&self, f: &mut Formatter<'_>) -> fmt::Result {
         if !self.limits.is_empty() {
-            writeln!(f, "limits of the address (at once, by the hour, left now)")?;
+            writeln!(f, "limits (whose, of what; at once, by the hour, left now)")?;
         }
         self.limits.iter().try_for_each(|limit| limit.line(f))
     }
@@ -160,7 +189,8 @@ impl Remembered {
 impl Limit {
     fn line(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let rate = self.by_the_hour.map_or_else(|| "-".to_owned(), |rate| format!("{rate:.0}"));
-        writeln!(f, "  {:<32} {:>12.0} {rate:>12} {:>12.0}", self.unit, self.at_once, self.left)
+        let Self { whose, unit, at_once, left, .. } = self;
+        writeln!(f, "  {whose:<8} {unit:<32} {at_once:>12.0} {rate:>12} {left:>12.0}")
     }
 }
 

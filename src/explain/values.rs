@@ -2,11 +2,14 @@
 
 use crate::log::moment;
 use policy_core::allowance::Dimension;
+use policy_core::evidence::Reading;
 use policy_core::feedback::Heard;
 use policy_core::findings::Note;
+use policy_core::identity::Kind;
 use policy_core::overrides::Override;
 use policy_core::standing::{Contribution, Standing};
-use policy_core::{Explanation, KeyExplanation};
+use policy_core::time::Timestamp;
+use policy_core::{Allotment, Explanation, KeyExplanation, Ranked, Suspicion};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -27,6 +30,21 @@ pub struct StandingTold {
     pub evidence: f32,
     /// The same as log-odds, which the terms add up to.
     pub log_odds: f32,
+}
+
+/// What decides whether a message would have to wait.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Suspected {
+    /// Whether it would, unless it has come back before.
+    pub suspicious: bool,
+    /// The chance of spam that counts: against the most certain spam of this server, or as far as it is believed.
+    pub certainty: f32,
+    /// From which on it is suspicious.
+    pub at_least: f32,
+    /// The share of this server's good mail that looked at least as bad; `None` while too little is known.
+    pub good_above: Option<f32>,
+    /// Up to which it is suspicious, if it is most likely spam.
+    pub good_share: f32,
 }
 
 /// One term of the standing.
@@ -78,9 +96,11 @@ pub struct Remembered {
     pub age_days: u16,
 }
 
-/// A limit of the address.
+/// A limit that its messages are under.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Limit {
+    /// Whose: of the `host`, of the `network` around it, of the `domain` or of the sender's `mailbox`.
+    pub whose: String,
     /// What is limited, with its unit.
     pub unit: String,
     /// Units that may come at once.
@@ -119,12 +139,23 @@ pub struct OverrideTold {
     pub until: Option<String>,
     /// Why, in the operator's words.
     pub note: String,
+    /// It allows what nothing shows this client or message to be, so it does not hold for it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unproven: bool,
 }
 
 impl From<Override> for OverrideTold {
     fn from(said: Override) -> Self {
         let Override { subject, effect, since, until, note } = said;
-        Self { key: subject.to_string(), effect, since: moment(since), until: until.map(moment), note }
+        let until = until.map(moment);
+        Self { key: subject.to_string(), effect, since: moment(since), until, note, unproven: false }
+    }
+}
+
+impl Suspected {
+    pub(super) fn of(suspicion: &Suspicion) -> Self {
+        let Suspicion { certainty, at_least, good_above, good_share, is_suspicious } = *suspicion;
+        Self { suspicious: is_suspicious, certainty, at_least, good_above, good_share }
     }
 }
 
@@ -169,10 +200,17 @@ impl HeardTold {
 
 impl Remembered {
     pub(super) fn of(key: &KeyExplanation) -> Self {
-        let reading = &key.reading;
+        Self::new(key.kind, key.name.clone(), &key.reading)
+    }
+
+    pub(super) fn of_host(host: &Ranked) -> Self {
+        Self::new(Kind::Address, host.network.to_string(), &host.reading)
+    }
+
+    fn new(kind: Kind, name: String, reading: &Reading) -> Self {
         Self {
-            kind: key.kind.word().to_owned(),
-            name: key.name.clone(),
+            kind: kind.word().to_owned(),
+            name,
             good: reading.slow.good,
             bad: reading.slow.bad,
             good_lately: reading.fast.good,
@@ -184,23 +222,37 @@ impl Remembered {
     }
 }
 
-/// The limits of the address: by the hour, and of sessions.
+/// The limits that messages are under: those by the hour of each that pays, and that of the host's sessions.
 pub(super) fn limits(explanation: &Explanation) -> Vec<Limit> {
-    let (quota, (used, sessions)) = (&explanation.quota, &explanation.outstanding);
-    let hourly = Dimension::HOURLY.into_iter().enumerate().map(|(n, dimension)| {
+    let now = explanation.now;
+    explanation.allotments.iter().flat_map(|allotment| of_allotment(allotment, now)).collect()
+}
+
+fn of_allotment(allotment: &Allotment, now: Timestamp) -> impl Iterator<Item = Limit> {
+    let Allotment { whose, quota, used, sessions } = *allotment;
+    let limit = move |dimension: Dimension, at_once, by_the_hour, left, back| Limit {
+        whose: whose.word().to_owned(),
+        unit: dimension.unit().to_owned(),
+        at_once,
+        by_the_hour,
+        left,
+        back,
+    };
+    let hourly = used.into_iter().flat_map(|used| Dimension::HOURLY.into_iter().zip(used.0).enumerate());
+    let hourly = hourly.map(move |(n, (dimension, used))| {
         let (at_once, rate) = (quota.burst.0[n], quota.rate.0[n]);
         // Who has turned from Low to Bad may have used more than it may now.
-        let left = (at_once - used.0[n]).max(0.0);
-        let missing = used.0[n] + 1.0 - at_once;
+        let left = (at_once - used).max(0.0);
+        let missing = used + 1.0 - at_once;
         let back = (missing > 0.0 && rate > 0.0)
             .then(|| Duration::from_secs_f64((missing / rate * 3600.0).min(1e9)));
-        let back = back.map(|wait| moment(explanation.now.after(wait)));
-        Limit { unit: dimension.unit().to_owned(), at_once, by_the_hour: Some(rate), left, back }
+        limit(dimension, at_once, Some(rate), left, back.map(|wait| moment(now.after(wait))))
     });
-    let left = f64::from(quota.sessions.saturating_sub(*sessions));
-    let unit = Dimension::Sessions.unit().to_owned();
-    let sessions = Limit { unit, at_once: f64::from(quota.sessions), by_the_hour: None, left, back: None };
-    hourly.chain([sessions]).collect()
+    let sessions = sessions.map(move |open| {
+        let left = f64::from(quota.sessions.saturating_sub(open));
+        limit(Dimension::Sessions, f64::from(quota.sessions), None, left, None)
+    });
+    hourly.chain(sessions)
 }
 
 #[cfg(test)]
@@ -210,7 +262,6 @@ mod tests {
     use policy_core::State;
     use policy_core::allowance::{PerHour, Quota};
     use policy_core::policy::Policy;
-    use policy_core::time::Timestamp;
 
     #[test]
     fn of_a_limit_that_has_shrunk_nothing_is_left_until_that_has_drained() {
@@ -219,10 +270,10 @@ mod tests {
         let facts = only_address([192, 0, 2, 7].into());
         let mut explanation = state.explain(&Policy::default(), &facts, now);
         let quota = |burst, rate| Quota { burst: PerHour([burst; 4]), rate: PerHour([rate; 4]), sessions: 2 };
-        explanation.outstanding = (PerHour([4.0; 4]), 0);
-        explanation.quota = quota(5.0, 5.0);
+        let host = &mut explanation.allotments[0];
+        (host.used, host.quota) = (Some(PerHour([4.0; 4])), quota(5.0, 5.0));
         assert_eq!(limits(&explanation)[1].back, None);
-        explanation.quota = quota(2.0, 1.0);
+        explanation.allotments[0].quota = quota(2.0, 1.0);
         let messages = &limits(&explanation)[1];
         let back = moment(now.after(Duration::from_secs(3 * 3600)));
         assert_eq!((messages.left, messages.back.as_deref()), (0.0, Some(back.as_str())));

@@ -69,7 +69,7 @@ async fn listed_in_four_lists_it_is_asked_four_times_and_counts_once() -> TestRe
     assert_eq!(asked.iter().filter(|line| line["stage"] == "rcpt").count(), 8, "four for each recipient");
     let decisions = tempfail.decisions();
     assert_eq!(decisions.len(), 2);
-    let [connections, messages, recipients, _] = tempfail.explain(&decisions[0])?.outstanding.0.0;
+    let [connections, messages, recipients, _] = tempfail.used(&decisions[0])?;
     assert_eq!((connections, messages, recipients), (1.0, 1.0, 2.0));
     Ok(())
 }
@@ -91,9 +91,7 @@ async fn without_the_data_line_an_accepted_recipient_counts_as_a_message() -> Te
         let decision = tempfail.last()?;
         // Its policy connections end with Postfix, and with them the session.
         drop(postfix);
-        let over =
-            |tempfail: &Tempfail| tempfail.explain(&decision).is_ok_and(|held| held.outstanding.1 == 0);
-        tempfail.until("the end of the session", over).await?;
+        tempfail.until("the end of the session", |tempfail| tempfail.is_over(&decision)).await?;
         assert_eq!(tempfail.explain(&decision)?.identities[0].reading.today, messages);
     }
     Ok(())

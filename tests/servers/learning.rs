@@ -40,8 +40,7 @@ async fn learned(tempfail: &Tempfail, client: &Visit, mail: &Mail) -> Result<(f3
     let before = tempfail.last().and_then(|line| tempfail.weights(&line)).unwrap_or_default();
     client.send(mail).await?;
     let line = tempfail.last()?;
-    let over = |tempfail: &Tempfail| tempfail.explain(&line).is_ok_and(|held| held.outstanding.1 == 0);
-    tempfail.until("the end of the session", over).await?;
+    tempfail.until("the end of the session", |tempfail| tempfail.is_over(&line)).await?;
     let after = tempfail.weights(&line)?;
     let rounded = |weight: f32| (weight * 1000.0).round() / 1000.0;
     Ok((rounded(after.0 - before.0), rounded(after.1 - before.1)))

@@ -85,7 +85,9 @@ async fn too_many_sessions_at_once_hear_421() -> TestResult {
     let refused = tempfail.last()?;
     refused.must_say(&[("reason", "concurrency"), ("limit", "2"), ("of", "sessions at the same time")])?;
     open.remove(0).cmd("QUIT").await?;
-    let room = |tempfail: &Tempfail| tempfail.explain(&refused).is_ok_and(|held| held.outstanding.1 < 2);
+    let room = |tempfail: &Tempfail| {
+        tempfail.explain(&refused).is_ok_and(|held| held.allotments[0].sessions < Some(2))
+    };
     tempfail.until("room for another session", room).await?;
     let next = proper(postfix.address(), "198.51.100.1", "mail.corp.example")?;
     assert!(next.send(&mail("news@corp.example")).await?.is_accepted());

@@ -34,21 +34,15 @@ async fn one_mail_through_both_is_debited_once_and_hears_one_answer() -> TestRes
     let decisions = tempfail.decisions();
     assert_eq!(decisions.len(), 2, "one line for each recipient");
     assert!(decisions.iter().all(|line| line["protocol"] == "policy" && line["reason"] == "allowed"));
-    let held = tempfail.explain(&decisions[0])?;
-    let [connections, messages, recipients, octets] = held.outstanding.0.0;
+    let [connections, messages, recipients, octets] = tempfail.used(&decisions[0])?;
     assert_eq!((connections, messages, recipients), (1.0, 1.0, 2.0));
     let measured = || tempfail.questions().into_iter().find(|line| line["stage"] == "end-of-message");
     let size: f64 = measured().ok_or("the milter has not seen the end")?["size"].parse()?;
     assert_eq!(octets, size);
-    tempfail.until("the end of the session", |tempfail| is_over(tempfail, &decisions[0])).await?;
+    tempfail.until("the end of the session", |tempfail| tempfail.is_over(&decisions[0])).await?;
     let reading = tempfail.explain(&decisions[0])?.identities[0].reading;
     assert_eq!((reading.today, reading.slow.good), (1.0, 0.25), "one message was learned");
     Ok(())
-}
-
-/// Whether no session of the decision's client is open any more.
-fn is_over(tempfail: &Tempfail, decision: &Line) -> bool {
-    tempfail.explain(decision).is_ok_and(|held| held.outstanding.1 == 0)
 }
 
 async fn what_both_refuse_costs_nothing_and_is_held_against_nobody() -> TestResult {
@@ -60,9 +54,9 @@ async fn what_both_refuse_costs_nothing_and_is_held_against_nobody() -> TestResu
     decision.must_say(&[("reason", "first-contact"), ("protocol", "policy")])?;
     // Postfix tells the milter of a recipient that the policy service has refused.
     tempfail.until("the milter's report", |tempfail| tempfail.engine().stats().reports > 0).await?;
-    tempfail.until("the end of the session", |tempfail| is_over(tempfail, &decision)).await?;
+    tempfail.until("the end of the session", |tempfail| tempfail.is_over(&decision)).await?;
     assert_eq!(tempfail.decisions().len(), 1);
-    assert_eq!(tempfail.explain(&decision)?.outstanding.0.0, [0.0; 4]);
+    assert_eq!(tempfail.used(&decision)?, [0.0; 4]);
     assert_eq!(tempfail.weights(&decision)?, (0.0, 0.0));
     Ok(())
 }

@@ -124,6 +124,17 @@ impl Tempfail {
         Ok(engine.state().explain(&engine.policy(), &record.facts, self.clock.now()))
     }
 
+    /// What of its hourly limits the client of a decision has used up itself.
+    pub(crate) fn used(&self, decision: &Line) -> Result<[f64; 4], Failure> {
+        let used = self.explain(decision)?.allotments[0].used;
+        Ok(used.ok_or("the host pays nothing")?.0)
+    }
+
+    /// Whether no session of the client of a decision is open any more.
+    pub(crate) fn is_over(&self, decision: &Line) -> bool {
+        self.explain(decision).is_ok_and(|held| held.allotments[0].sessions == Some(0))
+    }
+
     /// The same as a person reads it.
     pub(crate) fn explained(&self, decision: &Line) -> Result<String, Failure> {
         let record = self.record(&decision["id"])?;

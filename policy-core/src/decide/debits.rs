@@ -1,7 +1,7 @@
 //! Who pays for a question, how much, and from which quota.
 
 use super::Case;
-use crate::allowance::{Debit, MAX_KEYS, PerHour, Whose};
+use crate::allowance::{Debit, MAX_KEYS, PerHour, Quota, Whose};
 use crate::evidence::Reading;
 use crate::facts::Stage;
 use crate::identity::{Chain, Identities, Key, Kind};
@@ -21,8 +21,10 @@ const VOUCHED_FOR: f32 = 0.5;
 
 /// Whose quota a debit is.
 #[derive(Clone, Copy, PartialEq)]
-pub(super) enum Payer {
+pub(crate) enum Payer {
     Address,
+    /// An address that many share: its sessions alone are its own.
+    Shared,
     /// The address, for its mailboxes that were vouched for.
     Vouched,
     Prefix,
@@ -36,9 +38,9 @@ pub(super) enum Payer {
 
 impl Payer {
     /// Who the client is told it is.
-    const fn whose(self) -> Whose {
+    pub(crate) const fn whose(self) -> Whose {
         match self {
-            Self::Address | Self::Vouched => Whose::Host,
+            Self::Address | Self::Shared | Self::Vouched => Whose::Host,
             Self::Prefix | Self::Network => Whose::Network,
             Self::Mailbox => Whose::Mailbox,
             Self::Domain | Self::Signer => Whose::Domain,
@@ -51,16 +53,20 @@ impl Payer {
         match self {
             Self::Mailbox | Self::Domain | Self::Signer => Scope::Domain,
             _ if !begins => Scope::Recipient,
-            Self::Address | Self::Vouched | Self::Prefix | Self::Network => Scope::Client,
+            Self::Address | Self::Shared | Self::Vouched | Self::Prefix | Self::Network => Scope::Client,
         }
     }
 }
 
+/// A key that pays, and what it has to pay with.
+pub(crate) struct Account {
+    pub(crate) payer: Payer,
+    pub(crate) key: Key,
+    pub(crate) quota: Quota,
+}
+
 impl Case<'_> {
-    /// The keys that pay, each with its quota: the address; its prefix, and the network around an IPv6 prefix,
-    /// of which one host may have thousands, while the client is a stranger or worse; the verified domain. A
-    /// mailbox that is trusted pays for itself where its host's mail is Low or Bad, and together with the others of
-    /// its host as a stranger does.
+    /// What the question costs each key that pays.
     pub(super) fn debits(
         &self,
         session: &Session,
@@ -68,24 +74,40 @@ impl Case<'_> {
         readings: &Readings,
         cost: PerHour,
     ) -> ArrayVec<(Payer, Debit), MAX_KEYS> {
+        let debit = |Account { payer, key, quota }| {
+            let cost = match payer {
+                Payer::Shared => PerHour::default(),
+                Payer::Domain | Payer::Signer => self.domain_cost(session, cost),
+                _ => cost,
+            };
+            (payer, Debit { key, quota, cost, whose: payer.whose() })
+        };
+        self.accounts(standing, readings).into_iter().map(debit).collect()
+    }
+
+    /// The keys that pay, each with its quota: the address; its prefix, and the network around an IPv6 prefix,
+    /// of which one host may have thousands, while the client is a stranger or worse; the verified domain. A
+    /// mailbox that is trusted pays for itself where its host's mail is Low or Bad, and together with the others of
+    /// its host as a stranger does.
+    pub(crate) fn accounts(&self, standing: &Standing, readings: &Readings) -> ArrayVec<Account, MAX_KEYS> {
         let limits = &self.policy.limits;
         let suspicious = self.policy.waits.is_suspicious(standing);
         let (trusted, convicted) = (self.trusted_mailbox(readings), is_convicted(&self.identities, readings));
-        let debit = |payer, (key, reading): (Key, Reading), factor, cost| {
+        let account = |payer, (key, reading): (Key, Reading), factor| {
             // A good standing of this client does not open what its network or domain has closed.
             let word = match (payer, standing.word) {
                 // All mailboxes together that were vouched for have what a stranger has.
                 (Payer::Vouched, _) => Word::New,
                 // A stranger that has waited because it looks like spam has shown no more than that it can.
-                (Payer::Address, Word::New) if suspicious => Word::Low,
-                (Payer::Address, word) => word,
+                (Payer::Address | Payer::Shared, Word::New) if suspicious => Word::Low,
+                (Payer::Address | Payer::Shared, word) => word,
                 _ => standing.word_on(&reading),
             };
             // Bad neighbours, and who sends in the same name, must not use up what is left to such mail.
             let is_apart = match payer {
                 Payer::Prefix | Payer::Network => standing.word == Word::New && !suspicious,
                 Payer::Domain => trusted.is_some(),
-                Payer::Address | Payer::Vouched | Payer::Mailbox | Payer::Signer => false,
+                Payer::Address | Payer::Shared | Payer::Vouched | Payer::Mailbox | Payer::Signer => false,
             };
             let (lane, word) = match Lane::of(word) {
                 _ if payer == Payer::Signer => (Lane::Signed, word),
@@ -93,35 +115,33 @@ impl Case<'_> {
                 lane => (lane, word),
             };
             let word = quota_word(word, &reading, convicted);
-            let quota = limits.quota(&reading, word, factor);
-            (payer, Debit { key: lane.key(key), quota, cost, whose: payer.whose() })
+            Account { payer, key: lane.key(key), quota: limits.quota(&reading, word, factor) }
         };
         let mut chains = self.identities.chains.iter().zip(readings);
-        let mut debits = ArrayVec::new();
+        let mut accounts = ArrayVec::new();
         let pool = self.is_from_pool();
         // The network's chain is always there, and the first.
         if let Some((network, reading)) = chains.next() {
             let is_narrow = Lane::of(standing.word) == Lane::Narrow;
             let vouched_for = trusted.filter(|_| is_narrow && !pool);
-            let payer = if vouched_for.is_some() { Payer::Vouched } else { Payer::Address };
-            // Its sessions alone are the host's own.
-            let of_host = if pool { PerHour::default() } else { cost };
-            debits.push(debit(payer, (network.specific(), reading[0]), 1.0, of_host));
-            let is_alone = pool || vouched_for.is_some();
-            debits.extend(vouched_for.map(|mailbox| debit(Payer::Mailbox, mailbox, 1.0, cost)));
-            if !is_alone && !matches!(standing.word, Word::High | Word::Medium) {
-                debits.push(debit(Payer::Prefix, widest(network, reading), limits.prefix_factor, cost));
+            let payer = match vouched_for {
+                Some(_) => Payer::Vouched,
+                None if pool => Payer::Shared,
+                None => Payer::Address,
+            };
+            accounts.push(account(payer, (network.specific(), reading[0]), 1.0));
+            accounts.extend(vouched_for.map(|mailbox| account(Payer::Mailbox, mailbox, 1.0)));
+            if payer == Payer::Address && !matches!(standing.word, Word::High | Word::Medium) {
+                accounts.push(account(Payer::Prefix, widest(network, reading), limits.prefix_factor));
                 let around = network.levels().get(2).zip(reading.get(2)).filter(|_| self.is_ipv6());
                 let factor = limits.prefix_factor * limits.prefix_factor;
-                debits.extend(
-                    around.map(|(&key, &reading)| debit(Payer::Network, (key, reading), factor, cost)),
-                );
+                accounts
+                    .extend(around.map(|(&key, &reading)| account(Payer::Network, (key, reading), factor)));
             }
         }
-        debits.extend(self.paying_domain(chains, pool).map(|(payer, domain)| {
-            debit(payer, domain, limits.domain_factor, self.domain_cost(session, cost))
-        }));
-        debits
+        let domain = self.paying_domain(chains, pool);
+        accounts.extend(domain.map(|(payer, domain)| account(payer, domain, limits.domain_factor)));
+        accounts
     }
 
     /// The verified domain that pays: one that has authorised the client. One that has only signed the message has no
@@ -187,7 +207,7 @@ fn mailbox(identities: &Identities, readings: &Readings) -> Option<(Key, Reading
 }
 
 /// Whether what the sender's mailbox has sent itself makes it Low or Bad.
-pub(crate) fn is_convicted(identities: &Identities, readings: &Readings) -> bool {
+pub(super) fn is_convicted(identities: &Identities, readings: &Readings) -> bool {
     mailbox(identities, readings).is_some_and(|(_, own)| Lane::of(word_alone(&own)) == Lane::Narrow)
 }
 

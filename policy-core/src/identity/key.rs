@@ -141,6 +141,18 @@ impl Key {
         }
     }
 
+    /// The key of what is remembered of a network: an IPv4 /32, /24, /16 or /8, an IPv6 /48, /32, or /64 and longer.
+    pub(crate) fn of_network(net: IpNet) -> Option<Self> {
+        let networks = Self::networks(net.addr());
+        match (net, net.prefix_len()) {
+            (IpNet::V4(_), 32) | (IpNet::V6(_), 64..) => Some(Self::address(net.addr())),
+            (IpNet::V4(_), 24) | (IpNet::V6(_), 48) => Some(Self::prefix(net.addr())),
+            (IpNet::V4(_), 16) | (IpNet::V6(_), 32) => networks.first().copied(),
+            (IpNet::V4(_), 8) => networks.get(1).copied(),
+            _ => None,
+        }
+    }
+
     /// The keys of the networks around a prefix: IPv4 /16 and /8, IPv6 /32.
     pub(super) fn networks(address: IpAddr) -> ArrayVec<Self, 2> {
         match address.to_canonical() {

@@ -117,6 +117,30 @@ fn any_effect() -> impl Strategy<Value = Effect> {
     prop_oneof![Just(Effect::Allow), Just(Effect::Block), Just(Effect::Reject)]
 }
 
+#[test]
+fn what_allows_a_claim_that_nothing_proves_is_told_apart() {
+    let overrides = overrides(&[
+        ("src.example", Effect::Allow),
+        ("a@src.example", Effect::Allow),
+        ("host.example", Effect::Allow),
+        ("b@src.example", Effect::Allow),
+        ("192.0.2.0/24", Effect::Allow),
+    ]);
+    overrides.set(said("example", Effect::Block)).unwrap();
+    let of = |facts: &Facts| {
+        let unproven = overrides.unproven(facts, NOW);
+        unproven.iter().map(|said| said.subject.to_string()).collect::<Vec<_>>()
+    };
+    let mut claims = facts("198.51.100.1");
+    claims.envelope.sender = Sender::new("a@src.example");
+    claims.client.reverse_name = DomainName::new("mail.host.example");
+    assert_eq!(of(&claims), ["a@src.example", "src.example", "host.example"]);
+    assert_eq!(of(&verified(claims.clone(), "src.example")), ["host.example"]);
+    claims.client.name = claims.client.reverse_name.clone();
+    assert_eq!(of(&claims), ["a@src.example", "src.example"]);
+    assert_eq!(effect(&overrides, &claims), Some(Effect::Allow), "its host is proven");
+}
+
 proptest! {
     /// Against a plain reading of the rule: of all that match the highest rank, then the kindest.
     #[test]

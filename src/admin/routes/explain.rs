@@ -1,4 +1,4 @@
-//! `GET /v1/explain?about=`: what is held of an address, a domain, a mailbox or a decision.
+//! `GET /v1/explain?about=`: what is held of an address, a network, a domain, a mailbox or a decision.
 
 use super::super::Desk;
 use super::super::reply::Failure;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wanted {
-    /// An address, a domain, a mailbox, a decision's id or a mail server's queue id.
+    /// An address, a network, a domain, a mailbox, a decision's id or a mail server's queue id.
     pub(crate) about: String,
 }
 
@@ -24,7 +24,7 @@ pub(super) async fn explain(
 ) -> Result<Json<Explained>, Failure> {
     let Query(Wanted { about }) = wanted?;
     let parsed = About::parse(&about).ok_or_else(|| {
-        Failure::bad(format!("{about:?} is no address, domain, mailbox, decision's id or queue id"))
+        Failure::bad(format!("{about:?} is no address, network, domain, mailbox, decision's id or queue id"))
     })?;
     // It looks through ten thousand decisions and the whole deferral book, to the end even when nobody waits for it any
     // more: others, and the decisions that share these threads with it, must not queue behind.

@@ -109,7 +109,7 @@ fn rows(desk: &Desk, by: By, most: usize) -> Vec<Row> {
     let row = |Ranked { network, reading }: Ranked| {
         Row::of(network.to_string(), &reading, seen.get(&network.addr()).unwrap_or(&Seen::default()))
     };
-    state.ranking(order, most, now).into_iter().map(row).collect()
+    state.ranking(None, order, most, now).into_iter().map(row).collect()
 }
 
 fn most_deferred(desk: &Desk, seen: HashMap<IpAddr, Seen>, most: usize) -> Vec<Row> {

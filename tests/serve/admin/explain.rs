@@ -26,10 +26,14 @@ fn an_address_is_explained_with_what_is_left_and_what_would_change_it() {
     for part in [
         "standing   New - spam with a chance of ",
         "because (log-odds",
-        "limits of the address (at once, by the hour, left now)",
+        "suspicious no - ",
+        " % certain, and from 100 % on a message waits\n",
+        "limits (whose, of what; at once, by the hour, left now)",
+        "  host     messages an hour ",
+        "  network  messages an hour ",
         "what would change it",
         "that a person or filter calls good",
-        "the limit of messages an hour is used up: there is one again at 20",
+        "the host's limit of messages an hour is used up: there is one again at 20",
         "\"tempfail allow 192.0.2.7\" lets it in now",
         "latest decisions",
         "rate-messages",
@@ -41,7 +45,14 @@ fn an_address_is_explained_with_what_is_left_and_what_would_change_it() {
         explained["contributions"].as_array().unwrap().iter().map(|c| c["log_odds"].as_f64().unwrap()).sum();
     let log_odds = explained["standing"]["log_odds"].as_f64().unwrap();
     assert!((sum - log_odds).abs() < 1e-3, "{sum} {log_odds}");
-    assert!(explained["limits"][1]["left"].as_f64().unwrap() < 1.0, "{}", explained["limits"]);
+    let limit = |n: usize| &explained["limits"][n];
+    assert!(limit(1)["left"].as_f64().unwrap() < 1.0, "{}", explained["limits"]);
+    assert_eq!((&limit(1)["whose"], &limit(6)["whose"]), (&"host".into(), &"network".into()));
+    // Two of four, and what has come back meanwhile.
+    assert!((2.0..2.5).contains(&limit(6)["left"].as_f64().unwrap()), "{}", explained["limits"]);
+    let suspicion = &explained["suspicion"];
+    assert_eq!((&suspicion["suspicious"], &suspicion["at_least"]), (&false.into(), &1.0.into()));
+    assert!((0.0..1.0).contains(&suspicion["certainty"].as_f64().unwrap()), "{suspicion}");
     assert_eq!(explained["last"].as_array().unwrap().len(), 3);
     assert_eq!(explained["remembered"][0]["name"], "192.0.2.7/32");
 }
@@ -73,6 +84,44 @@ fn a_domain_is_explained_by_what_is_remembered_of_it() {
     let other = json(&daemon.run(&["explain", "--json", "b@src.example"]));
     assert_eq!(other["last"].as_array().unwrap().len(), 0, "its domain is known, itself is not");
     assert_eq!(daemon.run(&["explain", "b@nowhere.example"]).status.code(), Some(1));
+}
+
+#[test]
+fn a_network_is_explained_by_itself_and_by_its_hosts() {
+    let (mut daemon, _) = used_up();
+    assert_eq!(daemon.served.policy().ask("192.0.3.1", 1004, 1), "DUNNO");
+    assert!(daemon.run(&["block", "192.0.2.128/25"]).status.success());
+    let explained = json(&daemon.run(&["explain", "--json", "192.0.2.0/24"]));
+    let remembered: Vec<_> =
+        explained["remembered"].as_array().unwrap().iter().map(|of| &of["name"]).collect();
+    assert_eq!(remembered, ["192.0.2.0/24", "192.0.2.7/32"]);
+    assert_eq!(explained["remembered"][0]["kind"], "prefix");
+    assert_eq!(
+        (&explained["about"], &explained["standing"]),
+        (&"192.0.2.0/24".into(), &serde_json::Value::Null)
+    );
+    assert_eq!(explained["last"].as_array().unwrap().len(), 3);
+    assert_eq!(explained["overrides"][0]["key"], "192.0.2.128/25");
+    let wider = json(&daemon.run(&["explain", "--json", "192.0.0.0/16"]));
+    let (all, last) = (wider["remembered"].as_array().unwrap(), wider["last"].as_array().unwrap());
+    assert_eq!((all.len(), all[0]["kind"].as_str(), last.len()), (3, Some("network"), 4), "{wider}");
+    let empty = daemon.run(&["explain", "198.51.100.0/24"]);
+    assert_eq!(empty.status.code(), Some(1));
+    assert!(said(&empty).contains("\"tempfail allow 198.51.100.0/24\" lets in what comes from there"));
+}
+
+#[test]
+fn an_allowance_that_nothing_proves_is_told_and_does_not_hold() {
+    let (daemon, _) = used_up();
+    assert!(daemon.run(&["allow", "src.example"]).status.success());
+    let text = said(&daemon.run(&["explain", "192.0.2.7"]));
+    assert!(text.contains("override   allow src.example since "), "{text}");
+    assert!(text.contains("does not hold here: nothing that is known shows it to be from there"), "{text}");
+    assert!(text.contains("\"tempfail allow 192.0.2.7\" lets it in now"), "{text}");
+    let explained = json(&daemon.run(&["explain", "--json", "192.0.2.7"]));
+    assert_eq!(explained["overrides"][0]["unproven"], true);
+    let domain = json(&daemon.run(&["explain", "--json", "src.example"]));
+    assert_eq!(domain["overrides"][0].get("unproven"), None, "of the domain itself it is in force");
 }
 
 #[test]
