@@ -21,6 +21,7 @@ use policy_core::answer::DecisionId;
 use policy_core::facts::{Client, Envelope, Facts, FrontEnd, Message, SessionId, Stage};
 use policy_core::findings::Findings;
 use policy_core::name::{DomainName, Mailbox};
+use policy_core::networks::canonical;
 use policy_core::overrides::{Override, Subject};
 use policy_core::policy::Mode;
 use policy_core::time::Timestamp;
@@ -50,7 +51,7 @@ impl About {
     /// What this text is about; `None` when it is nothing that anything could be known of.
     pub fn parse(text: &str) -> Option<Self> {
         if let Ok(address) = text.parse::<IpAddr>() {
-            return Some(Self::Address(address.to_canonical()));
+            return Some(Self::Address(canonical(address)));
         }
         if text.contains('/') {
             return text.parse::<IpNet>().ok().map(|network| Self::Network(network.trunc()));

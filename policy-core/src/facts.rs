@@ -7,6 +7,7 @@ use crate::feedback::Anchor;
 use crate::findings::Findings;
 use crate::message::Raw;
 use crate::name::{DomainName, Mailbox, Sender};
+use crate::networks::canonical;
 use compact_str::CompactString;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -72,7 +73,7 @@ impl Client {
     /// A client of which only the address is known.
     pub fn new(address: IpAddr) -> Self {
         Self {
-            address: address.to_canonical(),
+            address: canonical(address),
             name: None,
             reverse_name: None,
             helo: None,

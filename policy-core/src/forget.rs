@@ -15,6 +15,7 @@ use crate::audit::{Change, What};
 use crate::facts::Facts;
 use crate::identity::{Identities, Key, Keyring, Kind};
 use crate::name::{DomainName, Sender};
+use crate::networks::canonical;
 use crate::overrides::{Address, Subject};
 use crate::quota::Lane;
 use crate::state::State;
@@ -69,7 +70,7 @@ impl Subject {
     /// Whether these facts are about the subject.
     pub fn concerns(&self, facts: &Facts) -> bool {
         match self {
-            Self::Network(net) => net.contains(&facts.client.address.to_canonical()),
+            Self::Network(net) => net.contains(&canonical(facts.client.address)),
             Self::Domain(own) => names(facts).any(|name| is_below(name, own)) || helo_is_below(facts, own),
             Self::Mailbox(own) => sender(facts).is_some_and(|sender| sender == *own),
         }

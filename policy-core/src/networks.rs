@@ -1,7 +1,31 @@
-//! Sets of networks, answered by one binary search.
+//! Sets of networks, answered by one binary search; and one form for an address that has several.
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// One form of an address: the IPv4 one where IPv4 is mapped into IPv6 (RFC 4291 section 2.5.5.2), or comes through a
+/// translator with the well-known prefix 64:ff9b::/96 (RFC 6052). To a server with IPv6 alone all of IPv4 would
+/// otherwise be one /64. That prefix stands for global addresses alone (section 3.1): nobody becomes a
+/// neighbour by it.
+pub fn canonical(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => translated(v6).map_or(IpAddr::V6(v6), IpAddr::V4),
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+fn translated(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    const PREFIX: u128 = 0x0064_ff9b_0000_0000_0000_0000;
+    let bits = address.to_bits();
+    let v4 = Ipv4Addr::from_bits(bits as u32);
+    let is_local = v4.is_private()
+        || v4.is_loopback()
+        || v4.is_link_local()
+        || v4.is_multicast()
+        || v4.octets()[0] == 0
+        || v4.is_broadcast();
+    (bits >> 32 == PREFIX && !is_local).then_some(v4)
+}
 
 /// A set of networks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,7 +57,7 @@ impl FromIterator<IpNet> for Networks {
 impl Networks {
     /// Whether an address lies in one of the networks.
     pub fn contains(&self, address: IpAddr) -> bool {
-        match address.to_canonical() {
+        match canonical(address) {
             IpAddr::V4(v4) => holds(&self.v4, v4.to_bits()),
             IpAddr::V6(v6) => holds(&self.v6, v6.to_bits()),
         }
@@ -49,6 +73,26 @@ fn holds<T: Ord + Copy>(ranges: &[(T, T)], address: T) -> bool {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn an_address_has_one_form() {
+        for (text, form) in [
+            ("192.0.2.7", "192.0.2.7"),
+            ("::ffff:192.0.2.7", "192.0.2.7"),
+            ("64:ff9b::192.0.2.7", "192.0.2.7"),
+            ("64:ff9b::c000:207", "192.0.2.7"),
+            ("64:ff9b::127.0.0.1", "64:ff9b::7f00:1"),
+            ("64:ff9b::10.0.0.1", "64:ff9b::a00:1"),
+            ("64:ff9b::192.168.1.1", "64:ff9b::c0a8:101"),
+            ("64:ff9b::0.0.0.1", "64:ff9b::1"),
+            ("64:ff9b:1::192.0.2.7", "64:ff9b:1::c000:207"),
+            ("64:ff9b::1:192.0.2.7", "64:ff9b::1:c000:207"),
+            ("2001:db8::7", "2001:db8::7"),
+        ] {
+            let address: IpAddr = text.parse().unwrap();
+            assert_eq!(canonical(address).to_string(), form, "{text}");
+        }
+    }
 
     #[test]
     fn networks_of_both_families() {

@@ -17,6 +17,7 @@ pub use subject::{Address, Subject, SubjectError};
 use crate::facts::Facts;
 use crate::name::{DomainName, Sender};
 use crate::names::Names;
+use crate::networks::canonical;
 use crate::time::Timestamp;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -228,7 +229,7 @@ impl Overrides {
 impl Held {
     /// The networks around an address that may be spoken of.
     fn networks(&self, address: IpAddr) -> impl Iterator<Item = IpNet> {
-        let address = address.to_canonical();
+        let address = canonical(address);
         self.lengths.iter().filter_map(move |&length| Some(IpNet::new(address, length).ok()?.trunc()))
     }
 }

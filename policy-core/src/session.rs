@@ -13,6 +13,7 @@
 
 mod transaction;
 
+use crate::networks::canonical;
 pub(crate) use transaction::{Account, Decided, Saying, Settled};
 use transaction::{MAX_ANSWERS, Transaction, slot};
 
@@ -210,7 +211,7 @@ impl Sessions {
     fn key(keyring: &Keyring, id: &SessionId) -> Key {
         match id {
             SessionId::Tcp(client) => {
-                let ip = match client.ip().to_canonical() {
+                let ip = match canonical(client.ip()) {
                     std::net::IpAddr::V4(v4) => v4.to_ipv6_mapped(),
                     std::net::IpAddr::V6(v6) => v6,
                 };

@@ -11,6 +11,7 @@ use compact_str::CompactString;
 use policy_core::facts::{Client, Envelope, Facts, FrontEnd, Message, SessionId, Stage, TransactionId};
 use policy_core::findings::Findings;
 use policy_core::name::{DomainName, Mailbox, Sender};
+use policy_core::networks::canonical;
 use std::hash::{DefaultHasher, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
@@ -33,7 +34,7 @@ impl ClientEnd {
         let address = request.filled(Attribute::ClientAddress)?;
         let address = address.split('%').next().unwrap_or_default();
         Some(Self {
-            address: IpAddr::from_str(address).ok()?.to_canonical(),
+            address: canonical(IpAddr::from_str(address).ok()?),
             port: number(request, Attribute::ClientPort),
         })
     }

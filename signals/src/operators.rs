@@ -21,6 +21,7 @@ mod database;
 use data::Damage;
 use database::{Database, Said};
 use policy_core::findings::Operator;
+use policy_core::networks::canonical;
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::IpAddr;
@@ -140,7 +141,7 @@ impl Operators {
     pub fn of(&self, address: IpAddr) -> Option<Operator> {
         let mut all = Said::default();
         for database in &self.databases {
-            let said = database.lookup(address.to_canonical()).unwrap_or_else(|Damage(_)| {
+            let said = database.lookup(canonical(address)).unwrap_or_else(|Damage(_)| {
                 self.failures.fetch_add(1, Ordering::Relaxed);
                 Said::default()
             });

@@ -18,6 +18,7 @@ use policy_core::facts::{Client, Envelope, Facts, FrontEnd, Message, SessionId, 
 use policy_core::findings::Findings;
 use policy_core::name::{DomainName, Sender};
 use policy_core::networks::Networks;
+use policy_core::networks::canonical;
 use policy_core::time::Timestamp;
 use std::net::IpAddr;
 
@@ -40,7 +41,7 @@ impl Border {
     /// The border server's line of a header.
     pub(super) fn of(header: &Header<'_>, own_networks: &Networks) -> Option<Self> {
         let outside = |(received, forged): &(Received<'_>, bool)| {
-            let address = address(received)?.to_canonical();
+            let address = canonical(address(received)?);
             let own = address.is_loopback() || own_networks.contains(address);
             (!own).then(|| Self::read(received, *forged, address, header))
         };

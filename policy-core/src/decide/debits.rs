@@ -6,6 +6,7 @@ use crate::evidence::Reading;
 use crate::facts::Stage;
 use crate::identity::{Chain, Identities, Key, Kind};
 use crate::ledger::{ChainReading, Readings};
+use crate::networks::canonical;
 use crate::quota::{Lane, quota_word};
 use crate::session::Session;
 use crate::standing::{Standing, Word, word_alone};
@@ -170,7 +171,7 @@ impl Case<'_> {
     }
 
     fn is_ipv6(&self) -> bool {
-        self.facts.client.address.to_canonical().is_ipv6()
+        canonical(self.facts.client.address).is_ipv6()
     }
 
     /// What has not been debited yet of this session, transaction and recipient.

@@ -5,6 +5,7 @@
 
 use crate::local_part::lasting;
 use crate::name::Mailbox;
+use crate::networks::canonical;
 use arrayvec::ArrayVec;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
@@ -127,7 +128,7 @@ impl Key {
 
     /// The key of an address: an IPv4 address by itself, an IPv6 address by its /64.
     pub fn address(address: IpAddr) -> Self {
-        match address.to_canonical() {
+        match canonical(address) {
             IpAddr::V4(v4) => Self::tagged(Kind::Address, 4, u64::from(v4.to_bits())),
             IpAddr::V6(v6) => Self::tagged(Kind::Address, 6, (v6.to_bits() >> 64) as u64),
         }
@@ -135,7 +136,7 @@ impl Key {
 
     /// The key of the prefix around an address: IPv4 /24, IPv6 /48.
     pub fn prefix(address: IpAddr) -> Self {
-        match address.to_canonical() {
+        match canonical(address) {
             IpAddr::V4(v4) => Self::tagged(Kind::Prefix, 4, u64::from(v4.to_bits() >> 8)),
             IpAddr::V6(v6) => Self::tagged(Kind::Prefix, 6, (v6.to_bits() >> 80) as u64),
         }
@@ -155,7 +156,7 @@ impl Key {
 
     /// The keys of the networks around a prefix: IPv4 /16 and /8, IPv6 /32.
     pub(super) fn networks(address: IpAddr) -> ArrayVec<Self, 2> {
-        match address.to_canonical() {
+        match canonical(address) {
             IpAddr::V4(v4) => [16, 24].map(|shift| Self::network(4, shift, v4.to_bits() >> shift)).into(),
             IpAddr::V6(v6) => std::iter::once(Self::network(6, 96, (v6.to_bits() >> 96) as u32)).collect(),
         }
@@ -181,7 +182,7 @@ impl fmt::Display for Key {
 /// The networks whose keys [`Key::address`] and [`Key::prefix`] are: for people to read.
 pub fn networks_of(address: IpAddr) -> [IpNet; 2] {
     // The lengths are constants within each family's range, so `new_assert` cannot fail.
-    match address.to_canonical() {
+    match canonical(address) {
         IpAddr::V4(v4) => [32, 24].map(|len| IpNet::V4(Ipv4Net::new_assert(v4, len).trunc())),
         IpAddr::V6(v6) => [64, 48].map(|len| IpNet::V6(Ipv6Net::new_assert(v6, len).trunc())),
     }

@@ -1,6 +1,7 @@
 //! Whom an override is about, as an operator writes it down.
 
 use crate::name::{DomainName, Mailbox};
+use crate::networks::canonical;
 use compact_str::CompactString;
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -99,7 +100,7 @@ impl FromStr for Subject {
         let unknown = || SubjectError::Unknown(text.chars().take(SHOWN).collect());
         let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
         if let Ok(address) = bare.parse::<IpAddr>() {
-            return Ok(Self::Network(address.to_canonical().into()));
+            return Ok(Self::Network(canonical(address).into()));
         }
         if bare.contains('/') {
             return network(bare).ok_or_else(unknown)?.map(Self::Network);

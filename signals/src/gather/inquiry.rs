@@ -10,6 +10,7 @@ use crate::spf::{self, SpfOutcome, SpfResult};
 use policy_core::facts::{Facts, SessionId, Stage, VerifiedBy, VerifiedDomain};
 use policy_core::findings::{HeloAddress, Spf};
 use policy_core::name::{DomainName, Sender};
+use policy_core::networks::canonical;
 use std::net::IpAddr;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -79,7 +80,7 @@ impl Inquiry {
         let greeted = helo.and_then(DomainName::new);
         Self {
             session: facts.session,
-            address: client.address.to_canonical(),
+            address: canonical(client.address),
             told: client.name.is_some() || client.reverse_name.is_some(),
             name: client.name.clone(),
             ours: greeted.is_some_and(|name| options.own_names.contains(&name)),

@@ -12,6 +12,7 @@ use super::reverse::Reverse;
 use crate::dns::{Answer, Dns, Found, Name};
 use compact_str::CompactString;
 use policy_core::name::DomainName;
+use policy_core::networks::canonical;
 use std::net::IpAddr;
 use std::pin::Pin;
 
@@ -60,7 +61,7 @@ impl<'a, D: Dns> Evaluation<'a, D> {
     pub(super) fn new(dns: &'a D, query: &SpfQuery<'a>) -> Self {
         Self {
             dns,
-            client: query.client.to_canonical(),
+            client: canonical(query.client),
             // No name is longer; a macro may split it hundreds of times.
             helo: query.helo.get(..query.helo.floor_char_boundary(MAX_HELO)).unwrap_or_default(),
             local_part: if query.local_part.is_empty() { "postmaster" } else { query.local_part },

@@ -2,6 +2,7 @@
 
 use policy_core::facts::Client;
 use policy_core::name::DomainName;
+use policy_core::networks::canonical;
 use std::net::IpAddr;
 
 /// A client as a line names it.
@@ -17,7 +18,7 @@ impl Peer {
     pub(super) fn new(address: &str, name: &str, confirmed: bool) -> Option<Self> {
         let address: IpAddr = address.trim_start_matches("IPv6:").parse().ok()?;
         let name = Some(name).filter(|name| !name.is_empty() && *name != "unknown");
-        Some(Self { address: address.to_canonical(), name: name.and_then(DomainName::new), confirmed })
+        Some(Self { address: canonical(address), name: name.and_then(DomainName::new), confirmed })
     }
 
     /// The client as the engine knows it.
