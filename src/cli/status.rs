@@ -81,13 +81,11 @@ impl Status {
     }
 
     fn memory(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mebibytes = |bytes: usize| bytes as f64 / f64::from(1 << 20);
-        writeln!(
-            f,
-            "memory     {:.1} MiB of {:.0} MiB",
-            mebibytes(self.memory.bytes),
-            mebibytes(self.memory.max)
-        )?;
+        let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+        let [taken, most] = [self.memory.bytes, self.memory.max].map(|bytes| mebibytes(bytes as u64));
+        let all = self.memory.resident.map(mebibytes);
+        let all = all.map_or(String::new(), |all| format!("; {all:.0} MiB the whole process"));
+        writeln!(f, "memory     {taken:.1} MiB of {most:.0} MiB{all}")?;
         for table in &self.memory.tables {
             writeln!(
                 f,

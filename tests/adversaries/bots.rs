@@ -31,8 +31,8 @@ fn bots_that_retry_as_told() {
     let spam = world.outcome(Party::Actor, true, BEGIN);
     bystanders(Bounds::of("bots that retry as told", seed), &world)
         .told("spam sent", spam.sent as f64)
-        // Of a bot's 240: five until labels convict, then two an hour.
-        .at_most("spam let in, share", spam.share_let_in(), 0.125)
+        // Of a bot's 240: three an hour.
+        .at_most("spam let in, share", spam.share_let_in(), 0.15)
         .conclude();
 }
 
@@ -51,6 +51,7 @@ fn hailstorm_of_bots() {
     let spam = world.outcome(Party::Actor, true, BEGIN);
     bystanders(Bounds::of("hailstorm of bots", seed), &world)
         .told("spam sent", spam.sent as f64)
-        .at_most("spam let in, share", spam.share_let_in(), 0.01)
+        // The first label, if it is wrong, opens the door for the minute until the next ones come.
+        .at_most("spam let in, share", spam.share_let_in(), 0.02)
         .conclude();
 }

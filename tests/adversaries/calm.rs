@@ -23,13 +23,21 @@ pub(crate) fn a_month(seed: u64, until: u64) -> World {
 
 /// The bounds that hold for everybody else while an adversary is at it.
 pub(crate) fn bystanders(bounds: Bounds, world: &World) -> Bounds {
-    let known = world.outcome(Party::Background, false, BEGIN);
     let new = world.outcome(Party::Newcomer, false, BEGIN);
-    bounds
-        .at_most("known senders' mail deferred, share", known.share_deferred(), 0.003)
+    known_senders(bounds, world)
         .at_most("newcomers' mail deferred, share", new.share_deferred(), 0.05)
         .at_most("newcomers' delay, p99 in s", new.delay(0.99), 1200.0)
-        .at_most("mail of known senders and newcomers lost", (known.lost + new.lost) as f64, 0.0)
+}
+
+/// Those for whoever has written before, and that nobody's mail is lost.
+pub(crate) fn known_senders(bounds: Bounds, world: &World) -> Bounds {
+    let known = world.outcome(Party::Background, false, BEGIN);
+    let new = world.outcome(Party::Newcomer, false, BEGIN);
+    bounds.at_most("known senders' mail deferred, share", known.share_deferred(), 0.003).at_most(
+        "mail of known senders and newcomers lost",
+        (known.lost + new.lost) as f64,
+        0.0,
+    )
 }
 
 #[test]

@@ -84,6 +84,10 @@ impl Status {
         page.gauges("memory", "Octets that a table takes", Some(Unit::Bytes), bytes)?;
         let entries = tables().map(|table| ([("table", table.table.as_str())], table.entries as f64));
         page.gauges("entries", "Entries of a table", None, entries)?;
+        if let Some(resident) = self.memory.resident {
+            let help = "What the whole process has in memory";
+            page.gauge("resident_memory", help, Some(Unit::Bytes), resident as f64)?;
+        }
         let most = self.memory.max as f64;
         page.gauge("memory_max", "The most that all tables may take", Some(Unit::Bytes), most)
     }

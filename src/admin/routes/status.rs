@@ -93,6 +93,8 @@ pub(crate) struct Counted {
 pub(crate) struct Memory {
     pub(crate) bytes: usize,
     pub(crate) max: usize,
+    /// What the whole process has in memory, in octets; `null` where the system does not tell.
+    pub(crate) resident: Option<u64>,
     pub(crate) tables: Vec<Table>,
 }
 
@@ -246,8 +248,16 @@ impl Memory {
             capacity: share.capacity,
             bytes: share.bytes,
         };
-        Self { bytes: usage.bytes(), max: desk.memory, tables: usage.tables.iter().map(table).collect() }
+        let tables = usage.tables.iter().map(table).collect();
+        Self { bytes: usage.bytes(), max: desk.memory, resident: resident(), tables }
     }
+}
+
+/// See proc_pid_status(5).
+fn resident() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let size = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.strip_suffix("kB"))?;
+    Some(size.trim().parse::<u64>().ok()?.saturating_mul(1024))
 }
 
 impl Kept {

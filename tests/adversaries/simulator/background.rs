@@ -95,7 +95,7 @@ fn known(mail: Mail, n: u32) -> Mail {
 
 /// The first message of somebody honest. One in eight proves nothing by SPF or DKIM, and one in eight kept
 /// the reverse name of the provider that its host is rented from.
-fn newcomer(rng: &mut SmallRng, _: Timestamp) -> Mail {
+pub(crate) fn newcomer(rng: &mut SmallRng, _: Timestamp) -> Mail {
     let n: u32 = rng.random();
     let (address, name) = (v4(0x0a20_0000 | n >> 11), format!("newcomer{n:x}.example"));
     let own = proper(address, &format!("mail.{name}"));

@@ -90,6 +90,7 @@ fn metrics_say_what_status_says() {
         "tempfail_decisions_total{protocol=\"policy\",action=\"pass\",verdict=\"pass\",reason=\"allowed\"} 1",
         "tempfail_state_durable 1.0",
         "# TYPE tempfail_memory_bytes gauge",
+        "# TYPE tempfail_resident_memory_bytes gauge",
         "# EOF",
     ] {
         assert!(answer.lines().any(|said| said == line), "{line:?} in {answer}");
