@@ -10,7 +10,7 @@ pub(super) fn hint(reason: &str) -> &'static str {
             "what came from there before was bad; see that its labels are right, or list it in [exempt] clients"
         }
         "rate-connections" | "rate-messages" | "rate-recipients" | "rate-bytes" => {
-            "more than its quota; raise it in [limits.cold], or list a sender you trust in [exempt] clients"
+            "more than its quota, or its network's or domain's; raise [limits.cold], or list whom you trust in [exempt]"
         }
         "concurrency" => "too many sessions at a time; raise sessions in [limits]",
         "spike" => "far above its own busiest day; raise spike or growth in [limits] if that is its habit",

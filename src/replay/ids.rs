@@ -39,7 +39,7 @@ impl Ids {
             match lines.text().and_then(|line| note(line, seq, fails, recipient)) {
                 Ok((_, note)) if note == Note::default() => (),
                 Ok((seq, note)) => drop(ids.0.insert(seq, note)),
-                Err(_) if end == End::Torn => (),
+                Err(_) if end != End::Whole => (),
                 Err(what) => return Err(lines.wrong(what)),
             }
         }

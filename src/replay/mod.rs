@@ -87,6 +87,7 @@ pub fn replay_traces(args: &Args, config: &Config) -> Result<Report, ReplayError
         ham: rows.len() - spam,
         spam,
         torn_lines: recording.torn,
+        cut_files: recording.cut,
         ranking: Ranking::of(&scored),
         calibration: report::calibration(&scored),
         closed_loop,

@@ -73,6 +73,8 @@ pub struct Report {
     pub spam: usize,
     /// Last lines that were torn and left out.
     pub torn_lines: u64,
+    /// Compressed files that were cut off.
+    pub cut_files: u64,
     /// The ranking.
     pub ranking: Ranking,
     /// The calibration of the chances given in the ranking.

@@ -16,6 +16,9 @@ impl fmt::Display for Report {
         if self.torn_lines > 0 {
             writeln!(f, "{} left out as a last line that was torn", self.torn_lines)?;
         }
+        if self.cut_files > 0 {
+            writeln!(f, "{} compressed files were cut off: what came after that is missing", self.cut_files)?;
+        }
         self.qualities(f)?;
         self.curve(f)?;
         self.scoreless(f)?;

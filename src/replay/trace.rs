@@ -107,6 +107,8 @@ pub struct Trace {
     pub rows: Vec<Row>,
     /// Last lines that were torn.
     pub torn: u64,
+    /// Compressed files that were cut off.
+    pub cut: u64,
 }
 
 /// Reads traces as one recording.
@@ -116,6 +118,7 @@ pub fn read_all(files: &[PathBuf]) -> Result<Trace, RecordingError> {
         let trace = read(file)?;
         all.rows.extend(trace.rows);
         all.torn += trace.torn;
+        all.cut += trace.cut;
     }
     all.rows.sort_by_key(|row| row.time);
     Ok(all)
@@ -129,13 +132,14 @@ pub fn read(file: &Path) -> Result<Trace, RecordingError> {
     let mut trace = Trace::default();
     let mut last = Timestamp::default();
     while let Some(end) = lines.advance()? {
+        trace.cut += u64::from(end == End::Cut);
         match lines.text().and_then(|line| columns.row(line, &mut ids)) {
             Ok(row) if row.time < last => return Err(lines.wrong(out_of_order(row.time, last))),
             Ok(row) => {
                 last = row.time;
                 trace.rows.push(row);
             }
-            Err(_) if end == End::Torn => trace.torn += 1,
+            Err(_) if end != End::Whole => trace.torn += 1,
             Err(what) => return Err(lines.wrong(what)),
         }
     }

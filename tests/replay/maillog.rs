@@ -88,7 +88,8 @@ fn a_torn_last_line_is_counted_and_what_is_no_log_is_an_error() {
     assert_eq!((&torn["messages"], &torn["log"]["torn_lines"]), (&3.into(), &1.into()));
     let packed = gzip(&whole);
     let cut = replay(&desk, &[&desk.write("cut.log.gz", &packed[..packed.len() - 20])]);
-    assert_eq!(cut["log"]["torn_lines"], 1, "{cut}");
+    assert_eq!((&cut["log"]["torn_lines"], &cut["log"]["cut_files"]), (&1.into(), &1.into()), "{cut}");
+    assert_eq!(torn["log"]["cut_files"], 0);
     let error = |name: &str, content: String| {
         let output = tempfail(&["--format", "maillog"], &[&desk.write(name, content)]);
         assert_eq!(output.status.code(), Some(1));

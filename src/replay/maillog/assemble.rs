@@ -47,6 +47,8 @@ pub struct Seen {
     pub lines: u64,
     /// Last lines that were torn.
     pub torn_lines: u64,
+    /// Compressed files that were cut off.
+    pub cut_files: u64,
     /// Messages of authenticated clients.
     pub authenticated: u64,
     /// Messages from loopback.

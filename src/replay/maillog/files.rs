@@ -58,7 +58,8 @@ fn read_one(file: &Surveyed, into: &mut Assembler, now: &mut Timestamp) -> Resul
     let mut calendar = file.calendar;
     while let Some(end) = lines.advance()? {
         into.seen.lines += 1;
-        if end == End::Torn {
+        into.seen.cut_files += u64::from(end == End::Cut);
+        if end != End::Whole {
             // It may look whole and lack half a number.
             into.seen.torn_lines += 1;
             break;

@@ -128,10 +128,10 @@ fn judged<'a>(letters: &'a [Letter], deferrals: &[Option<Deferral>]) -> Vec<Judg
 }
 
 /// When each sender sent from each network.
-struct Returns<'a>(HashMap<(String, Option<&'a Sender>), Vec<Timestamp>>);
+struct Returns(HashMap<(String, Option<String>), Vec<Timestamp>>);
 
-impl<'a> Returns<'a> {
-    fn of(letters: &'a [Letter]) -> Self {
+impl Returns {
+    fn of(letters: &[Letter]) -> Self {
         let mut returns: HashMap<_, Vec<Timestamp>> = HashMap::new();
         for letter in letters {
             returns.entry(source(letter)).or_default().push(letter.time);
@@ -147,10 +147,19 @@ impl<'a> Returns<'a> {
     }
 }
 
-/// The network, and the sender.
-fn source(letter: &Letter) -> (String, Option<&Sender>) {
+/// The network, and the sender: without what many mailers write anew into each message, a number or the recipient.
+fn source(letter: &Letter) -> (String, Option<String>) {
     let [_, prefix] = networks_of(letter.client.address);
-    (prefix.to_string(), letter.sender.as_ref())
+    let lasting = |sender: &Sender| match sender {
+        Sender::Null => String::new(),
+        Sender::Mailbox(mailbox) => {
+            let local_part = mailbox.local_part.as_str();
+            let end = local_part.find(|c: char| c.is_ascii_digit() || matches!(c, '+' | '='));
+            let domain = mailbox.domain.as_ref().map_or("", |domain| domain.as_str());
+            format!("{}@{domain}", &local_part[..end.unwrap_or(local_part.len())])
+        }
+    };
+    (prefix.to_string(), letter.sender.as_ref().map(lasting))
 }
 
 fn host_name(letter: &Letter) -> Option<String> {
@@ -217,6 +226,8 @@ mod tests {
         assert_eq!(came_back(90_000, "192.0.2.77", "a@src.example"), 0, "forgotten by then");
         assert_eq!(came_back(600, "198.51.100.77", "a@src.example"), 0);
         assert_eq!(came_back(600, "192.0.2.77", "b@src.example"), 0);
+        assert_eq!(came_back(600, "192.0.2.77", "a+7@src.example"), 1, "a number for each message");
+        assert_eq!(came_back(600, "192.0.2.77", "a20261130@src.example"), 1);
     }
 
     #[test]

@@ -39,6 +39,7 @@ impl LogReport {
             (log.unknown_recipients, "refused for an unknown recipient, which is held against the client"),
             (log.refused, "refused by the mail server for other reasons"),
             (log.torn_lines, "left out as a last line that was torn"),
+            (log.cut_files, "compressed files were cut off: what came after that is missing"),
         ] {
             if count > 0 {
                 writeln!(f, "{count:>8} {what}")?;
