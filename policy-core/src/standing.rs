@@ -43,6 +43,13 @@ const LEAST_SHARE: f32 = 0.002;
 /// What the odds of spam are divided by where spam alone is reported, or little else so far: there what is known of good mail's networks and
 /// names is mostly bad. It keeps the good mail that waits below 0.5 % on two traces of which only spam was labelled.
 const DOUBT: f32 = 8.0;
+/// What they are divided by, for each label of spam that comes upon one of good mail, where that is more than 1. The more
+/// spam there is, the more good mail is among what looks like it. It keeps the good mail that waits about 0.3 % on parts
+/// of two traces that hold up to three times as much spam as good mail.
+const SPAM_HEAVY: f32 = 2.5;
+/// The most certain that anything is where that is so.
+const CERTAIN: f32 = 0.999;
+
 /// The standing in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -89,7 +96,8 @@ pub struct Standing {
     pub probability: f32,
     /// The chance that the word rests on: what the sender's own record makes of it.
     pub judged: f32,
-    /// The same against the most certain spam of this server: labels that miss some keep every chance below 1.
+    /// The same against the most certain spam of this server, since labels that miss some keep every chance below 1; and
+    /// doubted where little is known of good mail, or much of all mail is spam.
     pub certainty: f32,
     /// Its optimistic end: the 5 % quantile.
     pub lower: f32,
@@ -121,9 +129,7 @@ impl Ledger {
         let contribution = |n: usize| self.contribution(identities, &features, n, terms[n]);
         let strongest = strongest(&terms).into_iter().map(contribution).collect();
         let known = known(identities, readings, without);
-        let purity = if without.has(Part::Purity) { 1.0 } else { self.model.calibration.purity() };
-        let in_doubt = self.hears_of_little_good();
-        let certainty = if in_doubt { doubted(judged) } else { (judged / purity).min(1.0) };
+        let certainty = self.certainty(judged);
         let heard = features.heard();
         Standing {
             log_odds,
@@ -132,6 +138,19 @@ impl Ledger {
             certainty,
             heard,
             ..Standing::new(judged, known, strongest)
+        }
+    }
+
+    /// A chance of spam as far as it is believed.
+    fn certainty(&self, judged: f32) -> f32 {
+        if self.hears_of_little_good() {
+            return doubted(judged, DOUBT);
+        }
+        let purity =
+            if self.model.without().has(Part::Purity) { 1.0 } else { self.model.calibration.purity() };
+        match SPAM_HEAVY * self.spam_per_good() {
+            doubt if doubt > 1.0 => doubted((judged / purity).min(CERTAIN), doubt),
+            _ => (judged / purity).min(1.0),
         }
     }
 }
@@ -200,9 +219,9 @@ fn range(chance: f32, evidence: f32) -> [f32; 2] {
     [-spread, spread].map(|spread| sigmoid(logit(chance) + spread))
 }
 
-/// A chance where nobody praises good mail.
-fn doubted(chance: f32) -> f32 {
-    chance / (chance + DOUBT * (1.0 - chance))
+/// A chance whose odds are divided.
+fn doubted(chance: f32, by: f32) -> f32 {
+    chance / (chance + by * (1.0 - chance))
 }
 
 fn word(chance: f32, evidence: f32, [lower, upper]: [f32; 2]) -> Word {
@@ -256,6 +275,7 @@ impl Standing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evidence::{Record, Weight};
     use crate::fixtures::{facts, named};
     use crate::identity::Keyring;
     use crate::outcome::Outcome;
@@ -287,6 +307,21 @@ mod tests {
             let identities = Identities::of(facts, &self.1);
             self.0.standing(&identities, &self.0.readings(&identities, now), now)
         }
+    }
+
+    #[test]
+    fn where_there_is_much_spam_it_has_to_be_surer() {
+        let certainty = |good: f32, bad: f32| {
+            let desk = Desk::new();
+            let mut heard = Record::new(NOW);
+            heard.add(Weight { good, bad, ..Weight::default() }, NOW);
+            desk.0.add_labels(heard, NOW);
+            desk.0.certainty(0.97)
+        };
+        assert_eq!(certainty(1000.0, 300.0), 0.97);
+        let certainties = [(1000.0, 500.0), (1000.0, 2000.0), (1000.0, 9000.0)].map(|(g, b)| certainty(g, b));
+        assert!(certainties.is_sorted_by(|a, b| a > b) && certainties[0] < 0.97, "{certainties:?}");
+        assert!(doubted(CERTAIN, SPAM_HEAVY * 9.0) > 0.96, "the surest spam waits all the same");
     }
 
     #[test]
