@@ -90,6 +90,11 @@ impl Whose {
 pub struct PerHour(pub [f64; 4]);
 
 impl PerHour {
+    /// Both together.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self(std::array::from_fn(|n| self.0[n] + other.0[n]))
+    }
+
     /// All four multiplied.
     pub fn times(self, factor: f64) -> Self {
         Self(self.0.map(|n| n * factor))
@@ -245,6 +250,13 @@ impl Meters {
         }
         let first = debits.first().filter(|_| session);
         Ok(first.map(|debit| SessionSlot { meters: Arc::clone(self), key: debit.key }))
+    }
+
+    /// Gives back what a key has paid. What has leaked away meanwhile was given back already.
+    pub(crate) fn give_back(&self, key: &Key, paid: &PerHour) {
+        self.table.change(key, |meter| {
+            meter.level = std::array::from_fn(|n| (meter.level[n] - paid.0[n]).max(0.0));
+        });
     }
 
     /// Locks the stripes of all keys, in ascending order so that two requests cannot wait for each other.

@@ -5,7 +5,7 @@
 
 mod debits;
 
-use crate::allowance::{Debit, MAX_KEYS};
+use crate::allowance::{Debit, MAX_KEYS, Whose};
 use crate::answer::Reply;
 use crate::audit::{Change, What};
 use crate::deferral::{Contact, Question, WaitFor};
@@ -29,7 +29,7 @@ use debits::{BYTES, MESSAGES, is_convicted};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use debits::{Account, Payer};
+pub(crate) use debits::{Account, Payer, is_trusted};
 
 /// When a client comes back that a gateway's domain refuses: nothing will have changed soon.
 const GATEWAY_RETRY: Duration = Duration::from_secs(3600);
@@ -350,6 +350,8 @@ impl<'a> Case<'a> {
                 session.transaction.domain_debited |=
                     payers.iter().any(|payer| matches!(payer, Payer::Domain | Payer::Signer));
                 session.transaction.bytes_debited += cost.0[BYTES] as u64;
+                let others = payers.iter().zip(&debits).filter(|(payer, _)| payer.whose() != Whose::Host);
+                others.for_each(|(_, debit)| session.transaction.note_paid(debit.key, debit.cost));
                 Ok(())
             }
             Err(refusal) => {
@@ -365,10 +367,14 @@ impl<'a> Case<'a> {
         self.identities.verified().next().is_some() && self.is_pool()
     }
 
+    /// Whether the operator says that many send from the address.
+    fn is_named_pool(&self) -> bool {
+        self.policy.pools.contains(self.facts.client.address)
+    }
+
     /// Whether many send from the address.
     fn is_pool(&self) -> bool {
-        self.policy.pools.contains(self.facts.client.address)
-            || self.state.pools.contains(&self.identities.address(), self.now)
+        self.is_named_pool() || self.state.pools.contains(&self.identities.address(), self.now)
     }
 }
 

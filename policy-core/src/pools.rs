@@ -4,8 +4,8 @@
 //! What makes a pool is [`DOMAINS`] verified organisational domains that have sent good mail from it in two
 //! weeks; the operator may name networks besides.
 //!
-//! Invariant: only mail that was good, or came in on a good standing, makes a pool. A spammer with many fresh
-//! domains is not one: nobody has thought well of any of them.
+//! Invariant: only mail that was good, or came in on a good standing of a domain that is known for good by itself,
+//! makes a pool. A spammer with many fresh domains is not one, however well his first ones have made his address stand.
 //!
 //! Known limit: domains are counted in a sketch of 64 bits a week, so that twelve may be taken for eleven.
 

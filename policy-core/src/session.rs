@@ -90,9 +90,9 @@ impl Session {
     fn enter(&mut self, facts: &Facts, sees_data: bool, now: Timestamp) -> Settled {
         self.last_seen = now;
         self.front_ends[slot(facts.front_end)] = true;
-        let Some(token) = facts.transaction else { return Settled::new() };
+        let Some(token) = facts.transaction else { return Settled::default() };
         let settled = if self.transaction.is(facts.front_end, token) {
-            Settled::new()
+            Settled::default()
         } else {
             let received = self.transaction.presumed_received(sees_data);
             std::mem::take(&mut self.transaction).settle(received, None)

@@ -3,6 +3,7 @@
 use crate::allowance::Meters;
 use crate::answer::DecisionId;
 use crate::audit::Audit;
+use crate::decide::is_trusted;
 use crate::deferral::Deferrals;
 use crate::facts::Facts;
 use crate::feedback::book::{Heard, Messages};
@@ -191,7 +192,8 @@ impl State {
 
     /// Books what a transaction amounts to.
     pub(crate) fn settle(&self, settled: Settled, at: Timestamp) {
-        settled.into_iter().for_each(|account| self.book(account, at));
+        settled.given_back.iter().for_each(|(key, paid)| self.meters.give_back(key, paid));
+        settled.accounts.into_iter().for_each(|account| self.book(account, at));
     }
 
     /// Takes in what a filter has said of a message.
@@ -209,9 +211,19 @@ impl State {
             self.ledger.teach(&identities, (said, &heard), spam, at);
         }
         self.ledger.learn(&identities, outcome, at);
-        if outcome.label() == Some(false) || thought_well && matches!(outcome, Outcome::Accepted { .. }) {
+        let came_in_well = || {
+            thought_well
+                && matches!(outcome, Outcome::Accepted { .. })
+                && self.is_trusted_domain(&identities, at)
+        };
+        if outcome.label() == Some(false) || came_in_well() {
             self.pools.note(&identities, at);
         }
+    }
+
+    /// Whether the verified domain of a message is known for good by itself: the good standing may be its host's alone.
+    fn is_trusted_domain(&self, identities: &Identities, at: Timestamp) -> bool {
+        identities.verified().next().is_some_and(|chain| is_trusted(&self.ledger.read(&chain.general(), at)))
     }
 
     pub(crate) fn learn(&self, appraisal: &Appraisal, outcome: Outcome, at: Timestamp) {

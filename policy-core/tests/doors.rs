@@ -1005,3 +1005,61 @@ fn storms_of_early_retries_cost_no_allowance_and_extend_nothing() {
     let left = server.state.explain(&server.policy, &server.stranger("192.0.2.1"), server.now.get());
     assert_eq!(left.allotments[0].used.unwrap().0[1], 1.0, "one message was let in, one was debited");
 }
+
+/// A message of a domain that SPF verifies, from a host with a name.
+fn verified_from(server: &Server, address: &str, domain: &str) -> Facts {
+    let mut facts = server.proper(address, "out.provider.example");
+    facts.envelope.sender = Sender::new(&format!("news@{domain}"));
+    let domain = DomainName::new(domain).unwrap();
+    facts.message.verified = vec![VerifiedDomain { domain, by: VerifiedBy::Spf }];
+    facts
+}
+
+#[test]
+fn a_hundred_fresh_domains_make_no_pool_of_a_stranger() {
+    let server = Server::enforcing();
+    let send =
+        |n: usize| server.deliver(&verified_from(&server, "203.0.113.1", &format!("fresh{n}.example")), None);
+    // Some of one, so that its address comes to stand well; then ever new ones.
+    (0..8).for_each(|_| assert!(send(0).is_ok()));
+    let let_in = (1..400).filter(|&n| send(n).is_ok()).count();
+    assert!(let_in <= 120, "{let_in} at once");
+    server.pass(24 * HOUR);
+    let let_in = (400..800).filter(|&n| send(n).is_ok()).count();
+    assert!(let_in <= 240, "{let_in} on the next day");
+}
+
+#[test]
+fn new_domains_of_a_pool_share_what_its_address_may() {
+    let server = Server::enforcing();
+    let of = |domain: &str| verified_from(&server, "203.0.113.1", domain);
+    for n in 0..30 {
+        assert!(server.deliver(&of(&format!("customer{n}.example")), Some(false)).is_ok());
+        server.pass(HOUR / 30);
+    }
+    let fresh = (0..400).filter(|n| server.deliver(&of(&format!("fresh{n}.example")), None).is_ok()).count();
+    assert!((30..=60).contains(&fresh), "{fresh}");
+    let refused = server.ask(&of("fresh999.example"));
+    assert_eq!(refused.verdict.scope, Scope::Domain, "{refused:?}");
+    assert!((0..30).all(|n| server.deliver(&of(&format!("customer{n}.example")), None).is_ok()));
+}
+
+#[test]
+fn who_begins_and_never_ends_uses_up_nothing_of_what_strangers_share() {
+    for aborts in [true, false] {
+        let server = Server::enforcing();
+        for n in 0..600 {
+            let facts =
+                server.proper(&format!("203.0.113.{}", n % 8), &format!("mail{}.drain.example", n % 8));
+            let asked = server.ask(&facts);
+            if aborts && asked.reply == Reply::Accept {
+                server.tell(&facts, Event::TransactionAborted { transaction: facts.transaction.unwrap() });
+            }
+            server.tell(&facts, Event::SessionClosed);
+        }
+        let newcomer = server.proper("203.0.113.200", "mail.newcomer.example");
+        assert!(server.deliver(&newcomer, None).is_ok());
+        let host = server.proper("203.0.113.1", "mail1.drain.example");
+        assert_eq!(code(&server.ask(&host)), "rate-messages", "the host itself has used up its own");
+    }
+}

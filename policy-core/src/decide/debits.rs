@@ -17,7 +17,10 @@ use arrayvec::ArrayVec;
 pub(super) const MESSAGES: usize = 1;
 pub(super) const BYTES: usize = 3;
 
-/// Good weight that vouches for a mailbox: two messages that nobody has said anything against.
+/// Good weight by which a domain of a pool is none of its newcomers: one message that was called good, or four that nobody
+/// has said anything against.
+const KNOWN_BY: f32 = 1.0;
+/// Good weight that vouches for a sender: two messages that nobody has said anything against.
 const VOUCHED_FOR: f32 = 0.5;
 
 /// Whose quota a debit is.
@@ -26,6 +29,8 @@ pub(crate) enum Payer {
     Address,
     /// An address that many share: its sessions alone are its own.
     Shared,
+    /// The same, for all domains from there that nothing good is known of: they are made in a minute.
+    Newcomers,
     /// The address, for its mailboxes that were vouched for.
     Vouched,
     Prefix,
@@ -41,7 +46,7 @@ impl Payer {
     /// Who the client is told it is.
     pub(crate) const fn whose(self) -> Whose {
         match self {
-            Self::Address | Self::Shared | Self::Vouched => Whose::Host,
+            Self::Address | Self::Shared | Self::Newcomers | Self::Vouched => Whose::Host,
             Self::Prefix | Self::Network => Whose::Network,
             Self::Mailbox => Whose::Mailbox,
             Self::Domain | Self::Signer => Whose::Domain,
@@ -52,7 +57,7 @@ impl Payer {
     /// before it shall be delivered. A mailbox's or a domain's limit is not about the host that sends for many.
     pub(super) fn scope(self, begins: bool) -> Scope {
         match self {
-            Self::Mailbox | Self::Domain | Self::Signer => Scope::Domain,
+            Self::Mailbox | Self::Domain | Self::Signer | Self::Newcomers => Scope::Domain,
             _ if !begins => Scope::Recipient,
             Self::Address | Self::Shared | Self::Vouched | Self::Prefix | Self::Network => Scope::Client,
         }
@@ -97,8 +102,9 @@ impl Case<'_> {
         let account = |payer, (key, reading): (Key, Reading), factor| {
             // A good standing of this client does not open what its network or domain has closed.
             let word = match (payer, standing.word) {
-                // All mailboxes together that were vouched for have what a stranger has.
-                (Payer::Vouched, _) => Word::New,
+                // All mailboxes together that were vouched for have what a stranger has, and so have all domains that
+                // are new.
+                (Payer::Vouched | Payer::Newcomers, _) => Word::New,
                 // A stranger that has waited because it looks like spam has shown no more than that it can.
                 (Payer::Address | Payer::Shared, Word::New) if suspicious => Word::Low,
                 (Payer::Address | Payer::Shared, word) => word,
@@ -108,10 +114,12 @@ impl Case<'_> {
             let is_apart = match payer {
                 Payer::Prefix | Payer::Network => standing.word == Word::New && !suspicious,
                 Payer::Domain => trusted.is_some(),
-                Payer::Address | Payer::Shared | Payer::Vouched | Payer::Mailbox | Payer::Signer => false,
+                Payer::Address | Payer::Shared | Payer::Vouched | Payer::Mailbox => false,
+                Payer::Newcomers | Payer::Signer => false,
             };
             let (lane, word) = match Lane::of(word) {
                 _ if payer == Payer::Signer => (Lane::Signed, word),
+                _ if payer == Payer::Newcomers => (Lane::Apart, word),
                 Lane::Narrow if is_apart => (Lane::Apart, Word::Low),
                 lane => (lane, word),
             };
@@ -122,25 +130,27 @@ impl Case<'_> {
         let mut accounts = ArrayVec::new();
         let pool = self.is_from_pool();
         // The network's chain is always there, and the first.
-        if let Some((network, reading)) = chains.next() {
-            let is_narrow = Lane::of(standing.word) == Lane::Narrow;
-            let vouched_for = trusted.filter(|_| is_narrow && !pool);
-            let payer = match vouched_for {
-                Some(_) => Payer::Vouched,
-                None if pool => Payer::Shared,
-                None => Payer::Address,
-            };
-            accounts.push(account(payer, (network.specific(), reading[0]), 1.0));
-            accounts.extend(vouched_for.map(|mailbox| account(Payer::Mailbox, mailbox, 1.0)));
-            if payer == Payer::Address && !matches!(standing.word, Word::High | Word::Medium) {
-                accounts.push(account(Payer::Prefix, widest(network, reading), limits.prefix_factor));
-                let around = network.levels().get(2).zip(reading.get(2)).filter(|_| self.is_ipv6());
-                let factor = limits.prefix_factor * limits.prefix_factor;
-                accounts
-                    .extend(around.map(|(&key, &reading)| account(Payer::Network, (key, reading), factor)));
-            }
-        }
+        let Some((network, reading)) = chains.next() else { return accounts };
         let domain = self.paying_domain(chains, pool);
+        let is_known = |own: &Reading| own.slow.good >= KNOWN_BY && word_alone(own) != Word::Bad;
+        let is_narrow = Lane::of(standing.word) == Lane::Narrow;
+        let vouched_for = trusted.filter(|_| is_narrow && !pool);
+        let payer = match vouched_for {
+            Some(_) => Payer::Vouched,
+            None if !pool => Payer::Address,
+            None if self.is_named_pool() || domain.is_some_and(|(_, (_, own))| is_known(&own)) => {
+                Payer::Shared
+            }
+            None => Payer::Newcomers,
+        };
+        accounts.push(account(payer, (network.specific(), reading[0]), 1.0));
+        accounts.extend(vouched_for.map(|mailbox| account(Payer::Mailbox, mailbox, 1.0)));
+        if payer == Payer::Address && !matches!(standing.word, Word::High | Word::Medium) {
+            accounts.push(account(Payer::Prefix, widest(network, reading), limits.prefix_factor));
+            let around = network.levels().get(2).zip(reading.get(2)).filter(|_| self.is_ipv6());
+            let factor = limits.prefix_factor * limits.prefix_factor;
+            accounts.extend(around.map(|(&key, &reading)| account(Payer::Network, (key, reading), factor)));
+        }
         accounts.extend(domain.map(|(payer, domain)| account(payer, domain, limits.domain_factor)));
         accounts
     }
@@ -165,9 +175,7 @@ impl Case<'_> {
     /// One wrong label of a forwarder's correspondent would otherwise leave it to wait behind all the spam that comes
     /// from there, and never to be heard of again.
     fn trusted_mailbox(&self, readings: &Readings) -> Option<(Key, Reading)> {
-        let (key, own) = mailbox(&self.identities, readings)?;
-        let trusted = own.age_days >= 1 && own.slow.good >= VOUCHED_FOR && word_alone(&own) != Word::Bad;
-        trusted.then_some((key, own))
+        mailbox(&self.identities, readings).filter(|(_, own)| is_trusted(own))
     }
 
     fn is_ipv6(&self) -> bool {
@@ -198,6 +206,11 @@ impl Case<'_> {
         let before = (f64::from(transaction.accepted), transaction.bytes_debited as f64);
         PerHour([connection, 1.0, recipient + before.0, bytes + before.1])
     }
+}
+
+/// Whether something good is known of a sender since another day, and it is not Bad by itself.
+pub(crate) fn is_trusted(own: &Reading) -> bool {
+    own.age_days >= 1 && own.slow.good >= VOUCHED_FOR && word_alone(own) != Word::Bad
 }
 
 /// The sender's mailbox, and what is known of it.

@@ -1,9 +1,10 @@
 //! One mail transaction within a session, as both front ends see it, and what it amounts to when it is over.
 
+use crate::allowance::{MAX_KEYS, PerHour};
 use crate::facts::{FrontEnd, Stage, TransactionId};
 use crate::features::Heard;
 use crate::feedback::{MessageId, Subject};
-use crate::identity::Identities;
+use crate::identity::{Identities, Key};
 use crate::outcome::Outcome;
 use crate::policy::{Exemption, Policy};
 use crate::standing::{Standing, Word};
@@ -36,6 +37,8 @@ pub(crate) struct Transaction {
     pub(crate) bytes_debited: u64,
     /// Whether a verified domain has been debited for it.
     pub(crate) domain_debited: bool,
+    /// What others than the host have paid for it: its network and its domain.
+    paid: Paid,
     /// A spamtrap was among the recipients.
     pub(crate) trapped: bool,
     /// DATA or the end of the message has been asked about.
@@ -93,8 +96,17 @@ pub(crate) struct Saying {
     pub(crate) forgeable: bool,
 }
 
-/// What a finished transaction amounts to: a message that was let in, unknown recipients, both or nothing.
-pub(crate) type Settled = ArrayVec<Account, 2>;
+/// What a finished transaction amounts to.
+#[derive(Debug, Default)]
+pub(crate) struct Settled {
+    /// A message that was let in, unknown recipients, both or nothing.
+    pub(crate) accounts: ArrayVec<Account, 2>,
+    /// What those get back who have paid beside the host for a message that never came.
+    pub(crate) given_back: Paid,
+}
+
+/// What keys have paid.
+pub(crate) type Paid = ArrayVec<(Key, PerHour), MAX_KEYS>;
 
 pub(super) const fn slot(front_end: FrontEnd) -> usize {
     match front_end {
@@ -142,10 +154,11 @@ impl Transaction {
 
     /// What it amounts to, once. Without a message nothing was let in, but refused recipients still count.
     pub(super) fn settle(&mut self, received: bool, recipients: Option<u32>) -> Settled {
-        let mut settled = Settled::new();
+        let mut settled = Settled::default();
         if std::mem::replace(&mut self.settled, true) {
             return settled;
         }
+        let accounts = &mut settled.accounts;
         let let_in = recipients.unwrap_or(self.accepted.saturating_sub(self.refused));
         let recipients = if received && !self.is_for_exempt_recipients() { let_in } else { 0 };
         // Bounces of what others sent in our users' names, and callouts about such, come from innocent servers.
@@ -153,14 +166,27 @@ impl Transaction {
         let unknown = if self.identities.as_ref().is_some_and(innocent) { 0 } else { self.unknown };
         if let Some(identities) = self.identities.clone().filter(|_| recipients > 0) {
             let outcome = Outcome::Accepted { recipients, unknown };
-            settled.push(Account { identities, decided: self.decided.clone(), outcome });
+            accounts.push(Account { identities, decided: self.decided.clone(), outcome });
         }
         // A signature says nothing of the envelope: anybody can send a signed message again, to whomever he likes.
         if let Some(identities) = self.of_envelope.clone().filter(|_| unknown > 0) {
             let outcome = Outcome::UnknownRecipients { recipients, unknown };
-            settled.push(Account { identities, decided: None, outcome });
+            accounts.push(Account { identities, decided: None, outcome });
+        }
+        // Whoever begins and never ends would else use up what strangers around him, or in his name, share.
+        if recipients == 0 {
+            settled.given_back = std::mem::take(&mut self.paid);
         }
         settled
+    }
+
+    /// Notes what another than the host has paid.
+    pub(crate) fn note_paid(&mut self, key: Key, cost: PerHour) {
+        match self.paid.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, paid)) => *paid = paid.and(cost),
+            // More keys than one question debits come together only where its standing changes halfway.
+            None => drop(self.paid.try_push((key, cost))),
+        }
     }
 
     /// Notes whom it is from, as far as is known at a stage.
