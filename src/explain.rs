@@ -21,7 +21,7 @@ use policy_core::answer::DecisionId;
 use policy_core::facts::{Client, Envelope, Facts, FrontEnd, Message, SessionId, Stage};
 use policy_core::findings::Findings;
 use policy_core::name::{DomainName, Mailbox};
-use policy_core::networks::canonical;
+use policy_core::networks::{canonical, canonical_network};
 use policy_core::overrides::{Override, Subject};
 use policy_core::policy::Mode;
 use policy_core::time::Timestamp;
@@ -50,11 +50,18 @@ pub enum About {
 impl About {
     /// What this text is about; `None` when it is nothing that anything could be known of.
     pub fn parse(text: &str) -> Option<Self> {
-        if let Ok(address) = text.parse::<IpAddr>() {
+        let text = text.trim();
+        let text = text.strip_prefix('<').and_then(|text| text.strip_suffix('>')).unwrap_or(text);
+        // As logs and replies write a client: with its name before it, and as an address literal (RFC 5321 section 4.1.3).
+        let literal = text.split_once('[').and_then(|(_, text)| text.strip_suffix(']')).unwrap_or(text);
+        if let Ok(address) = literal.trim_start_matches("IPv6:").parse::<IpAddr>() {
             return Some(Self::Address(canonical(address)));
         }
         if text.contains('/') {
-            return text.parse::<IpNet>().ok().map(|network| Self::Network(network.trunc()));
+            return text
+                .parse::<IpNet>()
+                .ok()
+                .map(|network| Self::Network(canonical_network(network.trunc())));
         }
         if text.contains('@') {
             let mailbox = Mailbox::new(text)?;
@@ -66,7 +73,7 @@ impl About {
         if id {
             return Some(Self::Decision(text.to_owned()));
         }
-        DomainName::new(text).map(|domain| Self::Domain(domain, None))
+        DomainName::proper(text).map(|domain| Self::Domain(domain, None))
     }
 }
 
@@ -305,12 +312,20 @@ mod tests {
 
     #[test]
     fn whom_a_text_is_about() {
-        for text in ["192.0.2.0/33", "2001:db8::/x", "/", "mail.example.com/24", "", "a b"] {
+        for text in
+            ["192.0.2.0/33", "2001:db8::/x", "/", "mail.example.com/24", "", "a b", "..", "mail[1.2.3", "[]"]
+        {
             assert_eq!(About::parse(text), None, "{text}");
         }
         let network = |text: &str| Some(About::Network(text.parse().unwrap()));
         assert_eq!(About::parse("192.0.2.7/24"), network("192.0.2.0/24"));
         assert_eq!(About::parse("2001:db8::/32"), network("2001:db8::/32"));
+        let address = |text: &str| Some(About::Address(text.parse().unwrap()));
+        for text in ["192.0.2.7", "[192.0.2.7]", "mail.example.com[192.0.2.7]", "::ffff:192.0.2.7"] {
+            assert_eq!(About::parse(text), address("192.0.2.7"), "{text}");
+        }
+        assert_eq!(About::parse("[IPv6:2001:db8::7]"), address("2001:db8::7"));
+        assert_eq!(About::parse("<a@example.com>"), About::parse("a@example.com"));
         assert!(matches!(About::parse("mail.example.com"), Some(About::Domain(_, None))));
     }
 }

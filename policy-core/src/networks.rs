@@ -14,17 +14,39 @@ pub fn canonical(address: IpAddr) -> IpAddr {
     }
 }
 
-fn translated(address: Ipv6Addr) -> Option<Ipv4Addr> {
-    const PREFIX: u128 = 0x0064_ff9b_0000_0000_0000_0000;
-    let bits = address.to_bits();
+/// The same of a network: where all of it has another form, that one.
+pub fn canonical_network(network: IpNet) -> IpNet {
+    let IpNet::V6(net) = network else { return network };
+    let bits = net.addr().to_bits();
     let v4 = Ipv4Addr::from_bits(bits as u32);
-    let is_local = v4.is_private()
-        || v4.is_loopback()
-        || v4.is_link_local()
-        || v4.is_multicast()
-        || v4.octets()[0] == 0
-        || v4.is_broadcast();
-    (bits >> 32 == PREFIX && !is_local).then_some(v4)
+    // A wider part of the prefix for translation than a /8 of IPv4 is not all local.
+    let has_other =
+        bits >> 32 == MAPPED || bits >> 32 == TRANSLATED && (net.prefix_len() < 104 || !is_local(v4));
+    let length = net.prefix_len().checked_sub(96).filter(|_| has_other);
+    length.and_then(|length| Ipv4Net::new(v4, length).ok()).map_or(network, IpNet::V4)
+}
+
+/// The uppermost 96 bits of an address that IPv4 is mapped to, and of one with the prefix for translation.
+const MAPPED: u128 = 0xffff;
+const TRANSLATED: u128 = 0x0064_ff9b_0000_0000_0000_0000;
+
+fn translated(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    let v4 = Ipv4Addr::from_bits(address.to_bits() as u32);
+    (address.to_bits() >> 32 == TRANSLATED && !is_local(v4)).then_some(v4)
+}
+
+/// Whether an address is none of the whole Internet's (RFC 6890).
+const fn is_local(address: Ipv4Addr) -> bool {
+    matches!(
+        address.octets(),
+        [0 | 10 | 127 | 224.., ..]
+            | [100, 64..=127, ..]
+            | [169, 254, ..]
+            | [172, 16..=31, ..]
+            | [192, 0, 0, _]
+            | [192, 168, ..]
+            | [198, 18 | 19, ..]
+    )
 }
 
 /// A set of networks.
@@ -85,12 +107,29 @@ mod tests {
             ("64:ff9b::10.0.0.1", "64:ff9b::a00:1"),
             ("64:ff9b::192.168.1.1", "64:ff9b::c0a8:101"),
             ("64:ff9b::0.0.0.1", "64:ff9b::1"),
+            ("64:ff9b::100.64.0.1", "64:ff9b::6440:1"),
+            ("64:ff9b::198.19.0.1", "64:ff9b::c613:1"),
+            ("64:ff9b::192.0.0.8", "64:ff9b::c000:8"),
+            ("64:ff9b::240.0.0.1", "64:ff9b::f000:1"),
             ("64:ff9b:1::192.0.2.7", "64:ff9b:1::c000:207"),
             ("64:ff9b::1:192.0.2.7", "64:ff9b::1:c000:207"),
             ("2001:db8::7", "2001:db8::7"),
         ] {
             let address: IpAddr = text.parse().unwrap();
             assert_eq!(canonical(address).to_string(), form, "{text}");
+            assert_eq!(canonical_network(address.into()), canonical(address).into(), "{text}");
+        }
+        for (text, form) in [
+            ("192.0.2.0/24", "192.0.2.0/24"),
+            ("::ffff:192.0.2.0/120", "192.0.2.0/24"),
+            ("::ffff:0:0/96", "0.0.0.0/0"),
+            ("64:ff9b::192.0.2.0/120", "192.0.2.0/24"),
+            ("64:ff9b::/96", "0.0.0.0/0"),
+            ("64:ff9b::127.0.0.0/104", "64:ff9b::7f00:0/104"),
+            ("64:ff9b::/95", "64:ff9b::/95"),
+            ("2001:db8::/120", "2001:db8::/120"),
+        ] {
+            assert_eq!(canonical_network(text.parse().unwrap()).to_string(), form, "{text}");
         }
     }
 

@@ -6,6 +6,7 @@ use crate::address::Address;
 use ipnet::IpNet;
 use policy_core::answer::DeferCode;
 use policy_core::name::{DomainName, Mailbox};
+use policy_core::networks::{canonical, canonical_network};
 use policy_core::policy::{CodeChoice, Recipients};
 use std::net::IpAddr;
 use std::ops::{Bound, RangeBounds};
@@ -146,11 +147,11 @@ pub(super) fn code(value: Value<'_>) -> Result<CodeChoice, Fault> {
 pub(super) fn network(value: Value<'_>) -> Result<IpNet, Fault> {
     let text = value.text(NETWORK)?;
     if let Ok(address) = text.parse::<IpAddr>() {
-        return Ok(address.into());
+        return Ok(canonical(address).into());
     }
     let network: IpNet = text.parse().map_err(|_| value.unexpected(NETWORK))?;
     if network == network.trunc() {
-        return Ok(network);
+        return Ok(canonical_network(network));
     }
     let whole = Some(format!("\"{}\" or \"{}\"", network.trunc(), network.addr()));
     Err(value.fault(format!("{text:?} has bits set behind its prefix length")).suggest(whole))

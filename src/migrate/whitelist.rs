@@ -3,6 +3,7 @@
 use crate::config;
 use ipnet::{IpNet, Ipv4Net};
 use policy_core::name::DomainName;
+use policy_core::networks::{canonical, canonical_network};
 use std::net::{IpAddr, Ipv4Addr};
 
 /// Why a line has no counterpart.
@@ -13,10 +14,10 @@ pub(super) const REGEXP: Why = "regular expression; name the domains it stands f
 /// A network or an address; of an IPv4 address its first three octets are a /24.
 pub(super) fn network(text: &str) -> Option<IpNet> {
     if let Ok(address) = text.parse::<IpAddr>() {
-        return Some(address.into());
+        return Some(canonical(address).into());
     }
     if let Ok(network) = text.parse::<IpNet>() {
-        return Some(network.trunc());
+        return Some(canonical_network(network.trunc()));
     }
     let octets: Vec<u8> = text.split('.').map(|octet| octet.parse().ok()).collect::<Option<_>>()?;
     let &[a, b, c] = octets.as_slice() else { return None };

@@ -1,7 +1,7 @@
 //! Whom an override is about, as an operator writes it down.
 
 use crate::name::{DomainName, Mailbox};
-use crate::networks::canonical;
+use crate::networks::{canonical, canonical_network};
 use compact_str::CompactString;
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -117,7 +117,7 @@ fn network(text: &str) -> Option<Result<IpNet, SubjectError>> {
     if net != net.trunc() {
         return Some(Err(SubjectError::HostBits(text.to_owned(), net.trunc(), net.addr())));
     }
-    Some(Ok(net))
+    Some(Ok(canonical_network(net)))
 }
 
 fn mailbox(text: &str) -> Option<Address> {
@@ -171,6 +171,8 @@ mod tests {
             ("::ffff:192.0.2.7", "192.0.2.7"),
             ("192.0.2.0/24", "192.0.2.0/24"),
             ("2001:DB8::/32", "2001:db8::/32"),
+            ("64:ff9b::c000:200/120", "192.0.2.0/24"),
+            ("::ffff:192.0.2.7/128", "192.0.2.7"),
             (" Mail.Example.COM. ", "mail.example.com"),
             ("bücher.example", "xn--bcher-kva.example"),
             ("<News+1@Example.com>", "news+1@example.com"),
@@ -188,6 +190,7 @@ mod tests {
         }
         let told = |text: &str| read(text).unwrap_err().to_string();
         assert!(told("192.0.2.7/24").contains("192.0.2.0/24 or 192.0.2.7?"));
+        assert!(told("64:ff9b::/96").contains("--force"), "all of IPv4");
         assert!(told("0.0.0.0/0").contains("--force") && told("::/0").contains("--force"));
         assert!(told("com").contains("--force") && told("co.uk").contains("co.uk is no domain"));
         assert_eq!("com".parse::<Subject>().unwrap().to_string(), "com", "with force");

@@ -16,7 +16,7 @@ use hyper::body::{Bytes, Frame};
 use ipnet::IpNet;
 use policy_core::RecipientHash;
 use policy_core::name::{DomainName, Mailbox};
-use policy_core::networks::canonical;
+use policy_core::networks::{canonical, canonical_network};
 use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -211,8 +211,10 @@ fn sender(text: &str) -> Result<SenderFilter, Failure> {
 }
 
 fn client(text: &str) -> Result<ClientFilter, Failure> {
-    let network =
-        text.parse::<IpAddr>().map(|address| canonical(address).into()).or_else(|_| text.parse::<IpNet>());
+    let network = text
+        .parse::<IpAddr>()
+        .map(|address| canonical(address).into())
+        .or_else(|_| text.parse::<IpNet>().map(canonical_network));
     let none = || Failure::bad(format!("client {text:?} is neither an address, a network nor a host name"));
     match network {
         Ok(network) => Ok(ClientFilter::Network(network)),
