@@ -131,6 +131,10 @@ impl Engine {
 
     /// From now on these look up what they can; without any, nothing is.
     pub fn look_up_with(&self, lookups: Option<Lookups>) {
+        if let Some(lookups) = &lookups {
+            let (state, clock) = (Arc::clone(&self.0.state), self.0.clock.clone());
+            lookups.trust(move |address| state.trusts(address, clock.now()));
+        }
         self.0.lookups.store(lookups.map(Arc::new));
     }
 

@@ -7,6 +7,7 @@ use signals::lists::ListHealth;
 use signals::operators::Operators;
 use signals::resolver::{Health, Resolver, ResolverError};
 use std::fmt;
+use std::net::IpAddr;
 use thiserror::Error;
 use tracing::error;
 
@@ -52,6 +53,11 @@ impl Lookups {
         let resolver = Resolver::new(config.resolver.clone())?;
         let signals = Signals::start(resolver, operators, config.gather.clone())?;
         Ok(Self { signals, config })
+    }
+
+    /// Whom questions come first for, where there are too many; see [`Signals::trust`].
+    pub fn trust(&self, trusts: impl Fn(IpAddr) -> bool + Send + Sync + 'static) {
+        self.signals.trust(trusts);
     }
 
     /// What it was made of.

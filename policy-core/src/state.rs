@@ -221,6 +221,11 @@ impl State {
         }
     }
 
+    /// Whether something good is known of an address since another day, and it is not Bad by itself.
+    pub fn trusts(&self, address: IpAddr, now: Timestamp) -> bool {
+        is_trusted(&self.ledger.read(&Key::address(address), now))
+    }
+
     /// Whether the verified domain of a message is known for good by itself: the good standing may be its host's alone.
     fn is_trusted_domain(&self, identities: &Identities, at: Timestamp) -> bool {
         identities.verified().next().is_some_and(|chain| is_trusted(&self.ledger.read(&chain.general(), at)))

@@ -4,6 +4,7 @@
 //! merges, bounds and gives up in time.
 
 pub use hickory_resolver::proto::rr::Name;
+use policy_core::facts::SessionId;
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -56,6 +57,17 @@ pub struct Mx {
     pub exchange: Name,
 }
 
+/// Whom a question is asked because of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Client {
+    /// Its address.
+    pub address: IpAddr,
+    /// Its session.
+    pub session: SessionId,
+    /// Something good is known of it.
+    pub trusted: bool,
+}
+
 /// What a question came to.
 pub type Answer<T> = Result<Found<T>, Failure>;
 
@@ -64,7 +76,7 @@ pub trait Dns: Clone + Send + Sync + 'static {
     /// The same, asked because of a client: it may have the names asked for chosen. Whoever shares nothing out need not
     /// tell clients apart.
     #[must_use]
-    fn on_behalf_of(&self, client: IpAddr) -> Self {
+    fn on_behalf_of(&self, client: Client) -> Self {
         let _ = client;
         self.clone()
     }

@@ -5,7 +5,8 @@ mod support;
 
 use hickory_server::proto::op::ResponseCode;
 use hickory_server::proto::rr::{RData, Record, rdata};
-use signals::dns::{Dns, Failure, Found, Mx};
+use policy_core::facts::SessionId;
+use signals::dns::{Client, Dns, Failure, Found, Mx};
 use signals::resolver::{BreakerOptions, Resolver, ResolverOptions};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -397,30 +398,45 @@ async fn what_waits_too_long_a_line_is_not_asked() {
     assert!(dns.a(&name("n4.example")).await.is_ok());
 }
 
-#[tokio::test]
-async fn names_that_nobody_answers_for_cost_those_that_ask_for_them() {
+fn client(address: [u8; 4], session: u16, trusted: bool) -> Client {
+    let address = IpAddr::from(address);
+    Client { address, session: SessionId::Tcp((address, session).into()), trusted }
+}
+
+/// A resolver that is asked for a thousand dead names because of these clients, and never gives up.
+async fn asked_for_dead_names(of: impl Fn(u16) -> Client) -> (TestServer, Resolver) {
     let server = TestServer::start(|asked| match asked.name.to_ascii() {
         name if name.starts_with("dead") => Say::Nothing,
         _ => addresses(&asked.name, &["192.0.2.1"]),
     })
     .await;
-    // Nobody gives up before the others are through.
-    let dns =
-        Resolver::new(ResolverOptions { timeout: Duration::from_secs(600), ..server.options() }).unwrap();
-    let dead: Vec<_> = (0..1000)
-        .map(|n| {
-            let dns = dns.on_behalf_of([198, 51, 100, n as u8].into());
-            tokio::spawn(async move { dns.a(&name(&format!("dead{n}.example"))).await })
-        })
-        .collect();
+    let dns = Resolver::new(ResolverOptions { timeout: 30 * DEADLINE, ..server.options() }).unwrap();
+    for n in 0..1000 {
+        let dns = dns.on_behalf_of(of(n));
+        tokio::spawn(async move { dns.a(&name(&format!("dead{n}.example"))).await });
+    }
     while dns.health().questions < 1000 {
         tokio::task::yield_now().await;
     }
-    let health = dns.health();
-    assert_eq!((health.under_way, health.waiting), (32, 968));
+    (server, dns)
+}
+
+#[tokio::test]
+async fn names_that_nobody_answers_for_cost_the_network_that_asks_for_them() {
+    let (_server, dns) = asked_for_dead_names(|n| client([198, 51, 100, n as u8], n, false)).await;
+    assert_eq!((dns.health().under_way, dns.health().waiting), (22, 978));
     for n in 0..1000 {
-        let other = dns.on_behalf_of([203, 0, 113, n as u8].into());
+        let other = dns.on_behalf_of(client([203, 0, 113, n as u8], n, false));
         assert!(other.a(&name(&format!("n{n}.example"))).await.is_ok());
     }
-    dead.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+#[tokio::test]
+async fn strangers_from_everywhere_leave_turns_to_whom_something_good_is_known_of() {
+    let (_server, dns) = asked_for_dead_names(|n| client([198, n as u8, (n >> 8) as u8, 1], n, false)).await;
+    assert_eq!(dns.health().under_way, 96);
+    for n in 0..1000 {
+        let known = dns.on_behalf_of(client([203, 0, 113, n as u8], n, true));
+        assert!(known.a(&name(&format!("n{n}.example"))).await.is_ok());
+    }
 }

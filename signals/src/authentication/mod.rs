@@ -31,14 +31,13 @@ mod result;
 
 pub use result::{Arc, Authentication, Cause, Dmarc, EnvelopeView, Outcome, Policy, Signature, Spf};
 
-use crate::dns::Dns;
+use crate::dns::{Client, Dns};
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::ResolverConfig;
 use keys::Answers;
 use mail_auth::MessageAuthenticator as Verifier;
 use message::Message;
 use policy_core::name::DomainName;
-use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc as Shared;
@@ -90,7 +89,7 @@ impl<D: Dns> Authenticator<D> {
 
     /// The same, asking because of a client.
     #[must_use]
-    pub fn on_behalf_of(&self, client: IpAddr) -> Self {
+    pub fn on_behalf_of(&self, client: Client) -> Self {
         Self { dns: self.dns.on_behalf_of(client), ..self.clone() }
     }
 

@@ -1,6 +1,6 @@
 //! How old answers are that something was concluded from.
 
-use crate::dns::{Answer, Dns, Mx, Name};
+use crate::dns::{Answer, Client, Dns, Mx, Name};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::time::Instant;
@@ -32,7 +32,7 @@ impl<D> Aged<D> {
 }
 
 impl<D: Dns> Dns for Aged<D> {
-    fn on_behalf_of(&self, client: IpAddr) -> Self {
+    fn on_behalf_of(&self, client: Client) -> Self {
         Self { dns: self.dns.on_behalf_of(client), oldest: Arc::clone(&self.oldest) }
     }
 

@@ -3,7 +3,7 @@
 use super::Options;
 use super::aged::Aged;
 use super::desk::Watched;
-use crate::dns::Dns;
+use crate::dns::{Client, Dns};
 use crate::lists::{self, Lists, Target};
 use crate::reverse::{self, HeloCheck, Reverse};
 use crate::spf::{self, SpfOutcome, SpfResult};
@@ -32,6 +32,8 @@ pub(super) struct Inquiry {
     /// `None` before MAIL.
     sender: Option<Sender>,
     ours: bool,
+    /// Something good is known of the client.
+    trusted: bool,
 }
 
 /// When the oldest answer came that something was concluded from, where there were any records.
@@ -74,7 +76,7 @@ pub(super) async fn heard(mut progress: Watched, deadline: Instant) -> Progress 
 }
 
 impl Inquiry {
-    pub(super) fn of(facts: &Facts, options: &Options) -> Self {
+    pub(super) fn of(facts: &Facts, options: &Options, trusted: bool) -> Self {
         let client = &facts.client;
         let helo = client.helo.as_deref();
         let greeted = helo.and_then(DomainName::new);
@@ -86,6 +88,7 @@ impl Inquiry {
             ours: greeted.is_some_and(|name| options.own_names.contains(&name)),
             helo: helo.map(str::to_owned),
             sender: facts.envelope.sender.clone().filter(|_| facts.stage >= Stage::Mail),
+            trusted,
         }
     }
 
@@ -98,7 +101,8 @@ impl Inquiry {
         progress: watch::Sender<Progress>,
     ) {
         progress.send_modify(|progress| progress.ours = self.ours);
-        let (dns, lists) = (dns.on_behalf_of(self.address), lists.on_behalf_of(self.address));
+        let client = Client { address: self.address, session: self.session, trusted: self.trusted };
+        let (dns, lists) = (dns.on_behalf_of(client), lists.on_behalf_of(client));
         let all = async {
             tokio::join!(
                 self.reverse(&dns, &lists, within, &progress),
@@ -266,6 +270,15 @@ pub(super) mod tests {
     pub(crate) fn inquiry(n: u32) -> Inquiry {
         let address = IpAddr::from(n.to_be_bytes());
         let session = SessionId::Tcp((address, 4321).into());
-        Inquiry { session, address, told: false, name: None, helo: None, sender: None, ours: false }
+        Inquiry {
+            session,
+            address,
+            told: false,
+            name: None,
+            helo: None,
+            sender: None,
+            ours: false,
+            trusted: false,
+        }
     }
 }

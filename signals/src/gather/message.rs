@@ -49,7 +49,6 @@ pub(super) async fn look<D: Dns>(
     let helo = facts.client.helo.as_deref().and_then(DomainName::new);
     let envelope = EnvelopeView { helo, mail_from: sender.cloned(), spf };
     let sealers = &options.trusted_sealers;
-    let authenticator = authenticator.on_behalf_of(facts.client.address);
     Seen::Verified(authenticator.verify_by(deadline, raw.octets(), &envelope, sealers).await)
 }
 

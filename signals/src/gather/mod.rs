@@ -21,14 +21,15 @@ mod notes;
 pub use inquiry::{Progress, Since};
 
 use crate::authentication::{Authenticator, SetupError};
-use crate::dns::Dns;
+use crate::dns::{Client, Dns};
 use crate::lists::{ListError, ListHealth, ListOptions, Lists, WatchOptions};
 use crate::operators::Operators;
 use desk::Desk;
 use inquiry::Inquiry;
 use policy_core::facts::{Facts, Stage};
 use policy_core::name::DomainName;
-use std::sync::Arc;
+use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use thiserror::Error;
 use tokio::time::Instant;
@@ -85,7 +86,11 @@ struct Inner<D> {
     operators: Option<Operators>,
     desk: Desk,
     options: Options,
+    trusts: OnceLock<Trusts>,
 }
+
+/// Whether something good is known of an address.
+type Trusts = Box<dyn Fn(IpAddr) -> bool + Send + Sync>;
 
 impl<D: Dns> Signals<D> {
     /// Begins to watch the lists. To be called inside a runtime.
@@ -98,7 +103,20 @@ impl<D: Dns> Signals<D> {
         let limits =
             crate::authentication::Options { signatures: options.signatures, budget: options.within };
         let authenticator = Authenticator::new(dns.clone(), limits)?;
-        Ok(Self(Arc::new(Inner { dns, lists, authenticator, operators, desk: Desk::new(), options })))
+        let (desk, trusts) = (Desk::new(), OnceLock::new());
+        Ok(Self(Arc::new(Inner { dns, lists, authenticator, operators, desk, options, trusts })))
+    }
+
+    /// From now on those clients of which `trusts` says that something good is known come before others where the DNS is
+    /// asked too much. To be called once; whatever comes later is not heard.
+    pub fn trust(&self, trusts: impl Fn(IpAddr) -> bool + Send + Sync + 'static) {
+        drop(self.0.trusts.set(Box::new(trusts)));
+    }
+
+    fn client(&self, facts: &Facts) -> Client {
+        let address = facts.client.address;
+        let trusted = self.0.trusts.get().is_some_and(|trusts| trusts(address));
+        Client { address, session: facts.session, trusted }
     }
 
     /// Whoever is asked.
@@ -130,8 +148,9 @@ impl<D: Dns> Signals<D> {
         let raw = facts.message.raw.take().filter(|_| facts.stage == Stage::EndOfMessage);
         let seen = match raw {
             Some(raw) => {
-                let (authenticator, options) = (&self.0.authenticator, &self.0.options);
-                Some(message::look(authenticator, options, &raw, progress.clone(), facts, deadline).await)
+                let authenticator = self.0.authenticator.on_behalf_of(self.client(facts));
+                let options = &self.0.options;
+                Some(message::look(&authenticator, options, &raw, progress.clone(), facts, deadline).await)
             }
             None => None,
         };
@@ -143,7 +162,7 @@ impl<D: Dns> Signals<D> {
 
     /// What is known of this session and sender so far; what is not is on its way.
     fn progress(&self, facts: &Facts) -> desk::Watched {
-        let inquiry = Inquiry::of(facts, &self.0.options);
+        let inquiry = Inquiry::of(facts, &self.0.options, self.client(facts).trusted);
         let (dns, lists, within) = (&self.0.dns, &self.0.lists, self.0.options.within);
         self.0.desk.find(inquiry, |inquiry, progress| {
             tokio::spawn(inquiry.run(dns.clone(), lists.clone(), within, progress));

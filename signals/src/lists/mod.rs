@@ -19,7 +19,7 @@ pub mod presets;
 pub use gate::{Fault, Standing};
 pub use options::{Code, Kind, ListError, ListOptions, MAX_LISTS, Meaning, Role, WatchOptions};
 
-use crate::dns::{Answer, Dns, Failure, Name};
+use crate::dns::{Answer, Client, Dns, Failure, Name};
 use crate::together::together;
 use codes::Nothing;
 use compact_str::{CompactString, format_compact};
@@ -179,7 +179,7 @@ impl<D: Dns> Lists<D> {
 
     /// The same lists, asked because of a client.
     #[must_use]
-    pub fn on_behalf_of(&self, client: IpAddr) -> Self {
+    pub fn on_behalf_of(&self, client: Client) -> Self {
         Self { dns: self.dns.on_behalf_of(client), ..self.clone() }
     }
 

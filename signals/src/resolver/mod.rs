@@ -30,10 +30,9 @@ pub use special::is_private;
 pub(crate) use special::is_unasked;
 
 use crate::breaker::Breaker;
-use crate::dns::{Answer, Dns, Failure, Found, Mx, Name};
+use crate::dns::{Answer, Client, Dns, Failure, Found, Mx, Name};
 use cache::{Cache, Entry, Known, Outcome};
 use health::{Counters, count};
-use policy_core::identity::Key;
 use question::{Question, Record};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -78,7 +77,7 @@ impl Resolver {
             runtime,
             options,
         };
-        Ok(Self { inner: Arc::new(inner), asker: None })
+        Ok(Self { inner: Arc::new(inner), asker: Asker::OURSELVES })
     }
 
     /// How it is doing.
@@ -283,8 +282,8 @@ impl Drop for Asking {
 }
 
 impl Dns for Resolver {
-    fn on_behalf_of(&self, client: IpAddr) -> Self {
-        Self { inner: Arc::clone(&self.inner), asker: Some(Key::prefix(client)) }
+    fn on_behalf_of(&self, client: Client) -> Self {
+        Self { inner: Arc::clone(&self.inner), asker: Asker::of(client) }
     }
 
     async fn a(&self, name: &Name) -> Answer<Ipv4Addr> {

@@ -1,25 +1,55 @@
 //! Whose question is sent next.
 //!
 //! Many of the names that are asked for are of a client's choosing, and one of a dead zone takes as long as the
-//! servers' patience. So turns are shared out by the networks that questions are asked for. One may hold half as many
-//! as are free; the last quarter of all is kept for those that hold none. The next turn that can be had goes to the
-//! network that holds the fewest, of several to the one that has gone longest without.
+//! servers' patience. So turns are shared out by the networks that questions are asked for, those of a network of
+//! which something good is known apart from the others, and within each by its sessions: the next one goes where the
+//! fewest are held, there to the session that holds the fewest, and of several to the one that has gone longest without.
+//! None may hold more than half as many as are free. A quarter of all is for clients of which something good is known,
+//! which nobody becomes in an hour; of what strangers may have the last third is for networks that hold none.
 //!
 //! Invariants: no more turns are held than there are, and no more questions wait than may; none waits that may be
 //! sent.
 //!
-//! Known limit: whoever asks from some fifty networks holds all turns, if all his questions come at once. From then on
-//! he gets every turn that nobody else wants.
+//! Known limit: strangers from more networks than there are turns keep other strangers waiting.
 
-use policy_core::identity::Key;
+use crate::dns::Client;
+use ipnet::IpNet;
+use policy_core::facts::SessionId;
+use policy_core::networks::canonical;
 use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-/// The network that a question is asked for; `None` is this server.
-pub(super) type Asker = Option<Key>;
+/// Whom a question is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Asker {
+    /// An IPv4 /24 or an IPv6 /32, which is a provider's; `None` is this server.
+    network: Option<IpNet>,
+    session: Option<SessionId>,
+    trusted: bool,
+}
+
+/// The clients of a network of which something good is known, or the others.
+type Group = (Option<IpNet>, bool);
+
+impl Asker {
+    /// This server.
+    pub(super) const OURSELVES: Self = Self { network: None, session: None, trusted: true };
+
+    pub(super) fn of(client: Client) -> Self {
+        let address = canonical(client.address);
+        let length = if matches!(address, IpAddr::V4(_)) { 24 } else { 32 };
+        let network = IpNet::new(address, length).ok().map(|network| network.trunc());
+        Self { network, session: Some(client.session), trusted: client.trusted }
+    }
+
+    const fn group(&self) -> Group {
+        (self.network, self.trusted)
+    }
+}
 
 /// The turns.
 #[derive(Debug)]
@@ -28,7 +58,7 @@ pub(super) struct Turns(Arc<Mutex<State>>);
 #[derive(Debug)]
 struct State {
     free: usize,
-    /// Turns that only those may have who hold none.
+    /// Turns that no stranger may have; of what is left as many are for strangers' networks that hold none.
     kept: usize,
     /// Questions that may wait yet.
     room: usize,
@@ -36,6 +66,8 @@ struct State {
     given: u64,
     /// Questions that have waited so far.
     arrived: u64,
+    /// Turns that each holds, and its questions that wait.
+    groups: HashMap<Group, (usize, usize)>,
     /// Those that hold a turn or wait for one.
     askers: HashMap<Asker, Share>,
 }
@@ -69,6 +101,7 @@ impl Turns {
             room: waiting,
             given: 0,
             arrived: 0,
+            groups: HashMap::new(),
             askers: HashMap::new(),
         };
         Self(Arc::new(Mutex::new(state)))
@@ -78,9 +111,8 @@ impl Turns {
     pub(super) async fn turn(&self, asker: Asker, patience: Duration) -> Option<Turn> {
         let turn = {
             let mut state = lock(&self.0);
-            let (held, waiting) =
-                state.askers.get(&asker).map_or((0, 0), |share| (share.held, share.waiting.len()));
-            if state.may_take(held) {
+            let (held, waiting) = state.groups.get(&asker.group()).copied().unwrap_or_default();
+            if state.may_take(held, asker.trusted) {
                 state.take(asker);
                 return Some(Turn { asker, state: Some(Arc::clone(&self.0)) });
             }
@@ -88,10 +120,7 @@ impl Turns {
                 return None;
             }
             let (sender, turn) = oneshot::channel();
-            state.room -= 1;
-            state.arrived += 1;
-            let waiting = (state.arrived, sender);
-            state.askers.entry(asker).or_default().waiting.push_back(waiting);
+            state.wait(asker, sender);
             turn
         };
         timeout(patience, turn).await.ok()?.ok()
@@ -99,7 +128,7 @@ impl Turns {
 
     /// Questions that wait.
     pub(super) fn waiting(&self) -> usize {
-        lock(&self.0).askers.values().map(|share| share.waiting.len()).sum()
+        lock(&self.0).groups.values().map(|(_, waiting)| waiting).sum()
     }
 }
 
@@ -109,42 +138,68 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 }
 
 impl State {
-    /// Whether one who holds so many may have a turn.
-    const fn may_take(&self, held: usize) -> bool {
-        if held == 0 { self.free > 0 } else { 2 * held < self.free.saturating_sub(self.kept) }
+    /// Whether one may have a turn whose group holds so many.
+    const fn may_take(&self, held: usize, trusted: bool) -> bool {
+        match (trusted, held) {
+            (true, 0) => self.free > 0,
+            (true, _) => 2 * held < self.free,
+            (false, 0) => self.free > self.kept,
+            (false, _) => 2 * held < self.free.saturating_sub(2 * self.kept),
+        }
     }
 
     fn take(&mut self, asker: Asker) {
         self.free -= 1;
         self.given += 1;
+        self.groups.entry(asker.group()).or_default().0 += 1;
         let share = self.askers.entry(asker).or_default();
         (share.held, share.last) = (share.held + 1, self.given);
     }
 
     fn put_back(&mut self, asker: Asker) {
         self.free += 1;
+        if let Some((held, _)) = self.groups.get_mut(&asker.group()) {
+            *held -= 1;
+        }
         if let Some(share) = self.askers.get_mut(&asker) {
             share.held -= 1;
         }
     }
 
+    fn wait(&mut self, asker: Asker, sender: oneshot::Sender<Turn>) {
+        self.room -= 1;
+        self.arrived += 1;
+        self.groups.entry(asker.group()).or_default().1 += 1;
+        self.askers.entry(asker).or_default().waiting.push_back((self.arrived, sender));
+    }
+
+    /// A question of a group less that waits.
+    fn waits_no_more(room: &mut usize, groups: &mut HashMap<Group, (usize, usize)>, asker: Asker) {
+        *room += 1;
+        if let Some((_, waiting)) = groups.get_mut(&asker.group()) {
+            *waiting -= 1;
+        }
+    }
+
     /// The next question that may be sent. Forgets who neither holds a turn nor waits for one.
     fn next(&mut self) -> Option<(Asker, oneshot::Sender<Turn>)> {
-        let mut next: Option<((usize, u64, u64), Asker)> = None;
-        self.askers.retain(|&asker, share| {
+        let Self { room, groups, askers, .. } = self;
+        askers.retain(|&asker, share| {
             // Whoever has given up waits no more.
             while share.waiting.pop_front_if(|(_, sender)| sender.is_closed()).is_some() {
-                self.room += 1;
-            }
-            if let Some(&(arrived, _)) = share.waiting.front() {
-                let rank = (share.held, share.last, arrived);
-                next = next.filter(|(best, _)| *best < rank).or(Some((rank, asker)));
+                Self::waits_no_more(room, groups, asker);
             }
             share.held > 0 || !share.waiting.is_empty()
         });
-        let (_, asker) = next.filter(|((held, ..), _)| self.may_take(*held))?;
+        groups.retain(|_, (held, waiting)| *held > 0 || *waiting > 0);
+        let rank = |(&asker, share): (&Asker, &Share)| {
+            let &(arrived, _) = share.waiting.front()?;
+            let (held, _) = self.groups.get(&asker.group()).copied().unwrap_or_default();
+            self.may_take(held, asker.trusted).then_some(((held, share.held, share.last, arrived), asker))
+        };
+        let (_, asker) = self.askers.iter().filter_map(rank).min_by_key(|(rank, _)| *rank)?;
         let (_, sender) = self.askers.get_mut(&asker)?.waiting.pop_front()?;
-        self.room += 1;
+        Self::waits_no_more(&mut self.room, &mut self.groups, asker);
         Some((asker, sender))
     }
 }

@@ -170,25 +170,35 @@ async fn silence_costs_a_known_session_nothing_and_a_new_one_no_more_than_the_bu
     assert!(took[1980] < Duration::from_millis(50), "the 99th percentile: {:?}", took[1980]);
 }
 
-#[tokio::test]
-async fn who_has_dead_names_asked_for_keeps_nobody_else_waiting() {
+/// Gathers for clients whose names nobody answers for, and then for one whose everything is in order.
+async fn beside_dead_names(trusted: bool, client: impl Fn(u16) -> String) -> Facts {
     let is_dead = |asked: &Asked| asked.name.to_ascii().to_ascii_lowercase().ends_with(".dead.example.");
     let server =
         TestServer::start(move |asked| if is_dead(asked) { Say::Nothing } else { world(asked) }).await;
     // Nobody gives up before the others are through.
     let options = ResolverOptions { timeout: 30 * DEADLINE, ..server.options() };
     let signals = start(options, patient()).await;
+    signals.trust(move |address| trusted && address.to_string() == GOOD);
     for n in 0..200 {
         let sender = format!("eve@s{n}.dead.example");
-        signals.begin(&rcpt("198.51.100.7", n, &format!("h{n}.dead.example"), &sender));
+        signals.begin(&rcpt(&client(n), n, &format!("h{n}.dead.example"), &sender));
     }
     while signals.dns().health().waiting < 100 {
         tokio::task::yield_now().await;
     }
     let mut facts = end(good(1), &signed("src.example", PLAIN));
     signals.gather(&mut facts).await;
-    let findings = &facts.findings;
-    assert_eq!((findings.helo, findings.spf), (HeloAddress::Same, Spf::Pass));
-    assert_eq!((findings.listing, findings.dkim), (Listing::NotListed, Dkim::Pass));
     assert!(signals.dns().health().waiting >= 100, "the others wait on");
+    facts
+}
+
+#[tokio::test]
+async fn who_has_dead_names_asked_for_keeps_nobody_else_waiting() {
+    let of_one_network = beside_dead_names(false, |_| "198.51.100.7".to_owned());
+    let from_everywhere = beside_dead_names(true, |n| format!("198.{n}.100.7"));
+    for facts in [of_one_network.await, from_everywhere.await] {
+        let findings = &facts.findings;
+        assert_eq!((findings.helo, findings.spf), (HeloAddress::Same, Spf::Pass));
+        assert_eq!((findings.listing, findings.dkim), (Listing::NotListed, Dkim::Pass));
+    }
 }

@@ -7,8 +7,14 @@ use std::task::{Context, Poll, Waker};
 /// Longer than any of these tests.
 const LONG: Duration = Duration::from_secs(3600);
 
+fn client(n: u8, session: u16, trusted: bool) -> Asker {
+    let address = Ipv4Addr::new(192, 0, n, 1).into();
+    Asker::of(Client { address, session: SessionId::Tcp((address, session).into()), trusted })
+}
+
+/// A stranger of a network.
 fn network(n: u8) -> Asker {
-    Some(Key::prefix(Ipv4Addr::new(192, 0, n, 1).into()))
+    client(n, 25, false)
 }
 
 fn now<F: Future>(future: Pin<&mut F>) -> Option<F::Output> {
@@ -28,11 +34,39 @@ fn take(turns: &Turns, asker: Asker, most: usize) -> Vec<Turn> {
 async fn one_network_never_takes_all() {
     let turns = Turns::new(128, 1000);
     let first = take(&turns, network(1), 200);
-    assert_eq!(first.len(), 32);
+    assert_eq!(first.len(), 22);
     let others: Vec<Vec<Turn>> = (2..40).map(|n| take(&turns, network(n), 200)).collect();
     let held: Vec<usize> = others.iter().map(Vec::len).collect();
     assert!(held.is_sorted_by(|a, b| a >= b) && held.ends_with(&[1; 20]), "{held:?}");
-    assert_eq!(take(&turns, None, 200).len(), 1, "there is one for this server");
+    let more: Vec<Turn> = (40..=255).flat_map(|n| take(&turns, network(n), 200)).collect();
+    let all = first.len() + held.iter().sum::<usize>() + more.len();
+    assert_eq!(all, 96, "strangers, however many they are");
+    let trusted = take(&turns, client(1, 25, true), 200);
+    assert!(!trusted.is_empty() && trusted.len() < 32, "{}", trusted.len());
+    assert!(!take(&turns, Asker::OURSELVES, 200).is_empty(), "there is one for this server");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ipv6_network_is_a_providers() {
+    let of = |address: &str| {
+        let address = address.parse().unwrap();
+        Asker::of(Client { address, session: SessionId::Tcp((address, 25).into()), trusted: false }).network
+    };
+    assert_eq!(of("2001:db8:1::1"), of("2001:db8:ffff::1"));
+    assert_ne!(of("2001:db8::1"), of("2001:db9::1"));
+    assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.200"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn sessions_of_a_network_take_turns() {
+    let turns = Turns::new(1, 100);
+    let mut held = take(&turns, client(1, 1, true), 1);
+    let mut greedy: Vec<_> = (0..9).map(|_| Box::pin(turns.turn(client(1, 1, true), LONG))).collect();
+    assert!(greedy.iter_mut().all(|turn| now(turn.as_mut()).is_none()));
+    let mut other = pin!(turns.turn(client(1, 2, true), LONG));
+    assert!(now(other.as_mut()).is_none());
+    held.clear();
+    assert!(now(other).flatten().is_some(), "who has had none comes before who has had one");
 }
 
 #[tokio::test(start_paused = true)]
@@ -47,16 +81,17 @@ async fn one_turn_is_a_turn() {
 
 #[tokio::test(start_paused = true)]
 async fn who_holds_the_fewest_is_next_and_of_several_who_has_gone_longest_without() {
-    let turns = Turns::new(6, 100);
-    let mut greedy = take(&turns, network(1), 9);
-    let others: Vec<Turn> = (2..9).flat_map(|n| take(&turns, network(n), 9)).collect();
-    assert_eq!((greedy.len(), others.len()), (2, 4));
-    let mut of_greedy = pin!(turns.turn(network(1), LONG));
-    let mut late = pin!(turns.turn(network(9), LONG));
+    let turns = Turns::new(3, 100);
+    let trusted = |n| client(n, 25, true);
+    let mut greedy = take(&turns, trusted(1), 9);
+    let others: Vec<Turn> = (2..9).flat_map(|n| take(&turns, trusted(n), 9)).collect();
+    assert_eq!((greedy.len(), others.len()), (1, 2));
+    let mut of_greedy = pin!(turns.turn(trusted(1), LONG));
+    let mut late = pin!(turns.turn(trusted(9), LONG));
     assert!(now(of_greedy.as_mut()).is_none() && now(late.as_mut()).is_none());
-    greedy.pop();
+    drop(others);
     let late = now(late).flatten().expect("whoever has none comes first");
-    drop((late, others));
+    drop((late, greedy.pop()));
     assert!(now(of_greedy).flatten().is_some());
     assert_eq!(turns.waiting(), 0);
 }
