@@ -2,8 +2,8 @@
 //!
 //! Addresses and networks stand in keys plainly and are found all. Names are keyed hashes: of a domain the keys of
 //! all its kinds are made again and looked for, with every prefix that is known where a key holds one. What lies
-//! below a domain (its host names, its mailboxes) can only be looked for where somebody remembers the name: hence
-//! [`Traces`], gathered from the latest decisions.
+//! below a domain (its host names, its mailboxes), and what a network's hosts are called and who has sent from there,
+//! can only be looked for where somebody remembers the name: hence [`Traces`], gathered from the latest decisions.
 //!
 //! Invariant: a key that was found is in no table afterwards, and its page is marked, so that the next flush takes
 //! it off the disk. A session of it in progress is forgotten too, so that its end books nothing.
@@ -34,6 +34,10 @@ const NAMED: [Kind; 6] =
 pub struct Traces {
     domains: BTreeSet<DomainName>,
     mailboxes: BTreeSet<Address>,
+    /// Names of the hosts of a network.
+    hosts: BTreeSet<DomainName>,
+    /// Who has sent from which prefix of it.
+    senders: BTreeSet<(Address, Key)>,
 }
 
 impl Traces {
@@ -43,6 +47,11 @@ impl Traces {
         self.domains.extend(names(facts).filter(below).cloned());
         let sender = sender(facts).filter(|sender| subject.covers(&Subject::Mailbox(sender.clone())));
         self.mailboxes.extend(sender);
+        if matches!(subject, Subject::Network(_)) && subject.concerns(facts) {
+            let prefix = Key::prefix(facts.client.address);
+            self.hosts.extend(facts.client.name.iter().chain(&facts.client.reverse_name).cloned());
+            self.senders.extend(self::sender(facts).map(|sender| (sender, prefix)));
+        }
     }
 }
 
@@ -158,7 +167,16 @@ impl State {
         let mut gone = Gone { network: None, keys: HashSet::new() };
         let mut mailboxes = traces.mailboxes.clone();
         match subject {
-            Subject::Network(net) => gone.network = Some(*net),
+            Subject::Network(net) => {
+                gone.network = Some(*net);
+                let of_host = |name: &DomainName| {
+                    [Kind::ReverseName, Kind::Unconfirmed].map(|kind| ring.named(kind, name.as_str()))
+                };
+                gone.keys.extend(traces.hosts.iter().flat_map(of_host));
+                let from_there =
+                    |(sender, prefix): &(Address, Key)| mailbox_key(ring, sender, &prefix.to_bytes());
+                gone.keys.extend(traces.senders.iter().map(from_there));
+            }
             Subject::Mailbox(address) => drop(mailboxes.insert(address.clone())),
             Subject::Domain(domain) => {
                 let mut domains = traces.domains.clone();
@@ -190,10 +208,12 @@ impl State {
 }
 
 fn mailbox_keys(ring: &Keyring, address: &Address, prefixes: &[Key]) -> Vec<Key> {
-    let Address { local_part, domain } = address;
-    let key = |place: &[u8]| ring.mailbox(local_part, domain.as_str(), place);
-    let from = prefixes.iter().map(|prefix| key(&prefix.to_bytes()));
-    from.chain([key(b"verified")]).collect()
+    let from = prefixes.iter().map(|prefix| mailbox_key(ring, address, &prefix.to_bytes()));
+    from.chain([mailbox_key(ring, address, b"verified")]).collect()
+}
+
+fn mailbox_key(ring: &Keyring, Address { local_part, domain }: &Address, place: &[u8]) -> Key {
+    ring.mailbox(local_part, domain.as_str(), place)
 }
 
 /// Takes entries out of a table, and returns how many.

@@ -71,6 +71,21 @@ fn nothing_of_a_forgotten_address_is_left_and_its_neighbour_stays() {
 }
 
 #[test]
+fn an_address_is_forgotten_with_its_name_and_with_who_has_sent_from_there() {
+    let state = state();
+    let gone = named("192.0.2.7", "mail.src.example");
+    busy(&state, &gone);
+    forget(&state, "192.0.2.7", &[&gone]);
+    let identities = Identities::of(&gone, &state.keyring);
+    let held = |kind| {
+        let chain = identities.chains.iter().find(|chain| chain.kind == kind).unwrap();
+        state.ledger.read(&chain.specific(), NOW).slow.evidence() > 0.0
+    };
+    assert!(!held(Kind::Address) && !held(Kind::ReverseName) && !held(Kind::Mailbox));
+    assert!(held(Kind::Claimed), "its sender's domain is another subject");
+}
+
+#[test]
 fn a_network_is_forgotten_with_all_that_lies_in_it() {
     let state = state();
     let inside = ["192.0.2.7", "192.0.3.200", "2001:db8:1:2::1"].map(facts);
