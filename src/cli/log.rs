@@ -1,6 +1,6 @@
 //! `tempfail log`.
 
-use super::output::EX_UNAVAILABLE;
+use super::output::{EX_UNAVAILABLE, complain};
 use super::remote::Daemon;
 use crate::admin::client::ClientError;
 use crate::admin::log::Wanted;
@@ -48,7 +48,13 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Ok(match shown {
             // Who follows is told to stop, or the daemon has stopped.
             _ if args.follow => ExitCode::from(EX_UNAVAILABLE),
-            0 => ExitCode::FAILURE,
+            0 => {
+                complain(
+                    &"none of the latest decisions is such (ten thousand at the most, since the start); the daemon's own log \
+                      has those before",
+                );
+                ExitCode::FAILURE
+            }
             _ => ExitCode::SUCCESS,
         })
     })

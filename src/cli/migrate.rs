@@ -99,7 +99,11 @@ fn report(program: Program, carried: &Carried, taken: Option<Imported>) -> Strin
     }
     let _ = match taken {
         None if carried.known.is_empty() => writeln!(text, "from {program}: no clients"),
-        None => writeln!(text, "from {program}: {} clients, none of them taken over", carried.known.len()),
+        None => writeln!(
+            text,
+            "from {program}: {} clients, which a run without --dry-run takes over",
+            carried.known.len()
+        ),
         Some(Imported { entries, expired, foreign, .. }) => writeln!(
             text,
             "from {program}: {entries} clients taken over; of {expired} nothing is left after so long; {foreign} are no address \

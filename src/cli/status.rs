@@ -108,11 +108,12 @@ impl Status {
             Some(dns) => {
                 let suspended =
                     dns.suspended_for.map_or(String::new(), |secs| format!("NOBODY ANSWERS for {secs} s; "));
-                let waiting =
-                    if dns.waiting > 0 { format!(", {} waiting", dns.waiting) } else { String::new() };
+                let more = [(dns.not_asked, "not asked"), (dns.waiting as u64, "waiting")];
+                let more = more.into_iter().filter(|(count, _)| *count > 0);
+                let more: String = more.map(|(count, what)| format!(", {count} {what}")).collect();
                 writeln!(
                     f,
-                    "dns        {suspended}{} questions, {} from the cache, {} sent, {} timed out, {} failed{waiting}",
+                    "dns        {suspended}{} questions, {} from the cache, {} sent, {} timed out, {} failed{more}",
                     dns.questions, dns.hits, dns.sent, dns.timed_out, dns.server_failed
                 )?;
             }

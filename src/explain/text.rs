@@ -118,10 +118,11 @@ impl Explained {
         let Some(suspicion) = &self.suspicion else { return Ok(()) };
         let Suspected { suspicious, certainty, at_least, good_above, good_share } = suspicion;
         let is = if *suspicious { "yes" } else { "no" };
+        let is_bad = self.standing.as_ref().is_some_and(|standing| standing.word == "Bad");
         let percent = |share: f32| 100.0 * share;
         write!(
             f,
-            "suspicious {is} - {:.0} % certain, and from {:.0} % on a message waits",
+            "suspicious {is} - {:.1} % certain, and from {:.1} % on a message waits",
             percent(*certainty),
             percent(*at_least)
         )?;
@@ -131,6 +132,9 @@ impl Explained {
                 f,
                 "; {share:.1} % of the good mail here looks as bad, and where it is {most:.1} % or less too"
             )?;
+        }
+        if is_bad {
+            write!(f, "; a sender of standing Bad waits with each message, whatever it looks like")?;
         }
         writeln!(f)
     }

@@ -90,6 +90,12 @@ fn a_torn_last_line_is_counted_and_what_is_no_log_is_an_error() {
     let cut = replay(&desk, &[&desk.write("cut.log.gz", &packed[..packed.len() - 20])]);
     assert_eq!((&cut["log"]["torn_lines"], &cut["log"]["cut_files"]), (&1.into(), &1.into()), "{cut}");
     assert_eq!(torn["log"]["cut_files"], 0);
+    let none = desk.write("none.log.gz", gzip(""));
+    assert_eq!(
+        replay(&desk, &[&none, &desk.write("whole.log", whole.clone())])["messages"],
+        3,
+        "a rotated file may be empty"
+    );
     let error = |name: &str, content: String| {
         let output = tempfail(&["--format", "maillog"], &[&desk.write(name, content)]);
         assert_eq!(output.status.code(), Some(1));

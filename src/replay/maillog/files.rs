@@ -101,7 +101,12 @@ fn survey(file: &Path) -> Result<Option<Surveyed>, RecordingError> {
     }
     let mut lines = Lines::open(file)?;
     let (mut first, mut last, mut turns) = (None, None, 0);
-    while lines.advance()? == Some(End::Whole) {
+    let mut is_empty = true;
+    while let Some(end) = lines.advance()? {
+        is_empty = false;
+        if end != End::Whole {
+            break;
+        }
         let text = lines.lossy();
         let Some((stamp, _)) = Stamp::read(&text) else { continue };
         first = first.or(Some((stamp, lines.number())));
@@ -112,7 +117,7 @@ fn survey(file: &Path) -> Result<Option<Surveyed>, RecordingError> {
     }
     let year = last.and_then(|last| last.year_before(changed(&about)));
     let mut calendar = Calendar { year: year.map_or(0, |year| year - turns), last: None };
-    let Some((stamp, line)) = first else { return without_stamp(file, lines.number()) };
+    let Some((stamp, line)) = first else { return without_stamp(file, is_empty) };
     let wrong =
         || RecordingError::Line { file: file.to_owned(), line, what: "no such day in its year".into() };
     let begins = Calendar { ..calendar }.moment(stamp).ok_or_else(wrong)?;
@@ -121,8 +126,8 @@ fn survey(file: &Path) -> Result<Option<Surveyed>, RecordingError> {
 }
 
 /// A file of the last rotation may be empty; one that is not is no log.
-fn without_stamp(file: &Path, lines: u64) -> Result<Option<Surveyed>, RecordingError> {
-    if lines <= 1 && std::fs::metadata(file).is_ok_and(|about| about.len() == 0) {
+fn without_stamp(file: &Path, is_empty: bool) -> Result<Option<Surveyed>, RecordingError> {
+    if is_empty {
         return Ok(None);
     }
     let what = format!("no line of this file begins with a stamp: it is no mail log ({JOURNAL})");

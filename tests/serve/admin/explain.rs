@@ -27,7 +27,7 @@ fn an_address_is_explained_with_what_is_left_and_what_would_change_it() {
         "standing   New - spam with a chance of ",
         "because (log-odds",
         "suspicious no - ",
-        " % certain, and from 100 % on a message waits\n",
+        " % certain, and from 100.0 % on a message waits\n",
         "limits (whose, of what; at once, by the hour, left now)",
         "  host     messages an hour ",
         "  network  messages an hour ",
