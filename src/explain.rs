@@ -228,7 +228,12 @@ impl Explained {
         let all = engine.state().overrides().list().into_iter().filter(|said| said.holds(now));
         let said: Vec<Override> = all.filter(|said| is_about(&said.subject, domain, mailbox)).collect();
         let about = mailbox.map_or_else(|| domain.to_string(), ToString::to_string);
-        let mut changes: Vec<String> = said.iter().map(changes::ends).collect();
+        let allotment = engine.state().allotment_of(&policy, domain, now);
+        let limits: Vec<Limit> = allotment.iter().flat_map(|all| values::of_allotment(all, now)).collect();
+        let pending = engine.state().pending_of(domain, now);
+        let mut changes: Vec<String> = changes::of_limits(&limits).collect();
+        changes.extend(pending.first().map(|&at| changes::of_pending(at, now)));
+        changes.extend(said.iter().map(changes::ends));
         if said.is_empty() {
             changes
                 .push(format!("\"tempfail allow {about}\" lets in what SPF or DKIM shows to be from there"));
@@ -237,7 +242,9 @@ impl Explained {
             known: !last.is_empty() || !remembered.is_empty() || !said.is_empty(),
             overrides: said.into_iter().map(OverrideTold::from).collect(),
             last: last.iter().map(|record| DecisionTold::of(record)).collect(),
+            pending: pending.into_iter().map(moment).collect(),
             remembered,
+            limits,
             changes,
             ..Self::nothing(about, policy.mode, now)
         }

@@ -9,8 +9,10 @@ use crate::findings::Note;
 use crate::identity::{Identities, Key, Kind, networks_of};
 use crate::ledger::Readings;
 use crate::name::{DomainName, Mailbox};
+use crate::names::Name;
 use crate::policy::Policy;
-use crate::standing::{Contribution, Standing, Word};
+use crate::quota::{Lane, quota_word};
+use crate::standing::{Contribution, Standing, Word, word_alone};
 use crate::state::State;
 use crate::time::Timestamp;
 use ipnet::IpNet;
@@ -190,6 +192,32 @@ impl State {
         let named = KINDS.into_iter().flat_map(|kind| names.iter().map(move |name| (kind, *name)));
         let named = named.map(|(kind, name)| of(kind, name, self.keyring.named(kind, name)));
         mailbox.into_iter().chain(named).filter(|key| !key.is_empty()).collect()
+    }
+
+    /// What all hosts that a domain has authorised may send together, and what of it is used up; `None` where nothing of it
+    /// is known.
+    pub fn allotment_of(&self, policy: &Policy, domain: &DomainName, now: Timestamp) -> Option<Allotment> {
+        let key = self.keyring.named(Kind::Verified, Name::new(domain, &[]).widest());
+        let reading = self.ledger.read(&key, now);
+        // Its own record tells how it stands, where no message does.
+        let word = word_alone(&reading);
+        let quota =
+            policy.limits.quota(&reading, quota_word(word, &reading, false), policy.limits.domain_factor);
+        let (used, _) = self.meters.outstanding(&Lane::of(word).key(key), &quota.rate, now);
+        let is_known = reading != Reading::NOTHING || used.0.iter().any(|used| *used > 0.0);
+        is_known.then_some(Allotment { whose: Whose::Domain, quota, used: Some(used), sessions: None })
+    }
+
+    /// When retries of a domain's pending deferrals may pass, soonest first.
+    pub fn pending_of(&self, domain: &DomainName, now: Timestamp) -> Vec<Timestamp> {
+        let widest = Name::new(domain, &[]).widest();
+        let mut pending: Vec<Timestamp> = [Kind::Verified, Kind::ReverseName]
+            .into_iter()
+            .flat_map(|kind| self.deferrals.pending_of(self.keyring.named(kind, widest), now))
+            .collect();
+        pending.sort_unstable();
+        pending.dedup();
+        pending
     }
 
     /// What is remembered of a network, if anything is.

@@ -1,6 +1,7 @@
 //! The two doors from outside: what a client lives through, told as a mail server would ask.
 #![allow(clippy::unwrap_used, clippy::panic)] // assertions, in helpers too
 
+use policy_core::allowance::Whose;
 use policy_core::answer::{DeferCode, Reply};
 use policy_core::audit::What;
 use policy_core::engine::{Event, FilterVerdict, Refusal, Report};
@@ -575,6 +576,11 @@ fn a_domain_verified_at_the_end_pays_for_the_whole_message() {
     assert!(replies[..60].iter().all(|d| d.reply == Reply::Accept), "60 for a domain, as for an address");
     let refused = &replies[60];
     assert!(matches!(refused.reply, Reply::Defer(DeferCode::Local, _)), "{refused:?}");
+    let corp = DomainName::new("mail.corp.example").unwrap();
+    let all = server.state.allotment_of(&server.policy, &corp, server.now.get()).unwrap();
+    assert_eq!((all.whose, all.quota.burst.0[1], all.used.unwrap().0[1]), (Whose::Domain, 60.0, 60.0));
+    let nobody = DomainName::new("nobody.example").unwrap();
+    assert!(server.state.allotment_of(&server.policy, &nobody, server.now.get()).is_none());
 }
 
 #[test]

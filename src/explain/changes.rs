@@ -2,10 +2,12 @@
 
 use super::Limit;
 use crate::log::moment;
+use policy_core::allowance::Whose;
 use policy_core::identity::networks_of;
 use policy_core::overrides::Override;
 use policy_core::policy::Mode;
 use policy_core::standing::Word;
+use policy_core::time::Timestamp;
 use policy_core::{Explanation, Prospect};
 use std::net::IpAddr;
 
@@ -19,21 +21,11 @@ pub(super) fn of_client(
     mode: Mode,
 ) -> Vec<String> {
     let mut changes: Vec<String> = explanation.prospects.iter().map(prospect).collect();
-    for limit in limits.iter().filter(|limit| limit.left < 1.0) {
-        changes.push(match &limit.back {
-            Some(back) => {
-                format!(
-                    "the {}'s limit of {} is used up: there is one again at {back}",
-                    limit.whose, limit.unit
-                )
-            }
-            None => format!("as many {} as may be: one that ends makes room", limit.unit),
-        });
+    changes.extend(of_limits(limits));
+    changes.extend(explanation.pending.first().map(|&at| of_pending(at, explanation.now)));
+    if limits.iter().any(|limit| limit.left < 1.0 && limit.whose == Whose::Domain.word()) {
+        changes.push("\"tempfail allow DOMAIN\" lets in what all hosts of that domain send".to_owned());
     }
-    changes.extend(explanation.pending.first().map(|&at| match at.since(explanation.now) {
-        left if left.is_zero() => "a retry of what was deferred passes now".to_owned(),
-        _ => format!("a retry of what was deferred passes from {} on", moment(at)),
-    }));
     match speaking {
         Some(said) => changes.push(ends(said)),
         None => {
@@ -45,6 +37,24 @@ pub(super) fn of_client(
         changes.push("the mode is observe: nothing of this is answered, only logged".to_owned());
     }
     changes
+}
+
+/// What is used up, and until when.
+pub(super) fn of_limits(limits: &[Limit]) -> impl Iterator<Item = String> {
+    limits.iter().filter(|limit| limit.left < 1.0).map(|limit| match &limit.back {
+        Some(back) => {
+            format!("the {}'s limit of {} is used up: there is one again at {back}", limit.whose, limit.unit)
+        }
+        None => format!("as many {} as may be: one that ends makes room", limit.unit),
+    })
+}
+
+/// When a retry passes.
+pub(super) fn of_pending(at: Timestamp, now: Timestamp) -> String {
+    match at.since(now) {
+        left if left.is_zero() => "a retry of what was deferred passes now".to_owned(),
+        _ => format!("a retry of what was deferred passes from {} on", moment(at)),
+    }
 }
 
 fn networks_key(address: IpAddr) -> String {

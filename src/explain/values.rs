@@ -228,7 +228,7 @@ pub(super) fn limits(explanation: &Explanation) -> Vec<Limit> {
     explanation.allotments.iter().flat_map(|allotment| of_allotment(allotment, now)).collect()
 }
 
-fn of_allotment(allotment: &Allotment, now: Timestamp) -> impl Iterator<Item = Limit> {
+pub(super) fn of_allotment(allotment: &Allotment, now: Timestamp) -> impl Iterator<Item = Limit> {
     let Allotment { whose, quota, used, sessions } = *allotment;
     let limit = move |dimension: Dimension, at_once, by_the_hour, left, back| Limit {
         whose: whose.word().to_owned(),
