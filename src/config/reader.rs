@@ -159,8 +159,9 @@ impl Findings {
         let known = self.known.borrow();
         let here: Vec<&str> = known.iter().filter(|(s, _)| s == section).map(|(_, key)| *key).collect();
         let elsewhere = known.iter().filter(|(_, known)| known == key);
-        let elsewhere: Vec<String> =
-            elsewhere.map(|(section, key)| format!("{:?}", join(section, key))).collect();
+        let elsewhere: Vec<String> = elsewhere
+            .map(|(section, key)| format!("{:?}{}", join(section, key), before_all(section)))
+            .collect();
         let near = || nearest(key, here.iter().copied()).map(|near| format!("{near:?}"));
         let meant = if elsewhere.is_empty() { near() } else { Some(elsewhere.join(" or ")) };
         let place = if section.is_empty() { String::new() } else { format!(" in [{section}]") };
@@ -169,6 +170,11 @@ impl Findings {
             format!("unknown key {:?}{place}, expected one of {}", shortened(key), expected.join(", "));
         (message, meant)
     }
+}
+
+/// A key of no section is one of the section before it, unless none is.
+fn before_all(section: &str) -> &'static str {
+    if section.is_empty() { " at the top, before the first [section]" } else { "" }
 }
 
 fn join(section: &str, key: &str) -> String {
