@@ -25,6 +25,7 @@ use policy_core::networks::{canonical, canonical_network};
 use policy_core::overrides::{Override, Subject};
 use policy_core::policy::Mode;
 use policy_core::time::Timestamp;
+use policy_core::verdict::Action;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -128,7 +129,10 @@ impl Explained {
                     let is_queued = record.facts.message.queue_id.as_deref() == Some(text.as_str());
                     is_queued || DecisionId::parse(text) == Some(record.verdict.id)
                 };
-                match engine.newest().find(|record| asked(record)) {
+                // Of a message's recipients that one is asked about which was not let in.
+                let is_kept_out = |record: &Record| asked(record) && record.verdict.action != Action::Accept;
+                let found = engine.newest().find(|record| is_kept_out(record));
+                match found.or_else(|| engine.newest().find(|record| asked(record))) {
                     Some(record) => Some(Self::of_decision(engine, text, &record)),
                     // A name without a dot may be a host's.
                     None => DomainName::new(text)
