@@ -17,7 +17,7 @@ use crate::table::{Table, Worth};
 use crate::time::Timestamp;
 use crate::weights::{Part, Start};
 use arrayvec::ArrayVec;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A record is forgotten when less than this is left of it.
@@ -79,8 +79,6 @@ pub(crate) struct Ledger {
     one_sided: AtomicBool,
     /// The same, or there are some of spam and too few of good mail to tell how such mail looks here.
     hears_of_little_good: AtomicBool,
-    /// Labels of spam for each of good mail, as bits.
-    spam_per_good: AtomicU32,
     /// What combines them.
     pub(crate) model: Model,
     /// The moment that the traits' sums are stored against.
@@ -97,7 +95,6 @@ impl Ledger {
             labels: Mutex::new(Record::new(now)),
             one_sided: AtomicBool::new(false),
             hears_of_little_good: AtomicBool::new(false),
-            spam_per_good: AtomicU32::new(0.0f32.to_bits()),
             model: Model::new(start.bounded()),
             landmark: now,
         }
@@ -243,7 +240,6 @@ impl Ledger {
         let few_good = labels.bad > 0.0 && labels.good < ENOUGH_GOOD;
         self.one_sided.store(one_sided, Ordering::Relaxed);
         self.hears_of_little_good.store(one_sided || few_good, Ordering::Relaxed);
-        self.spam_per_good.store((labels.bad / labels.good.max(1.0)).to_bits(), Ordering::Relaxed);
     }
 
     /// Whether spam is all that is reported here.
@@ -254,11 +250,6 @@ impl Ledger {
     /// The same, or little else so far: then a good newcomer looks like spam.
     pub(crate) fn hears_of_little_good(&self) -> bool {
         self.hears_of_little_good.load(Ordering::Relaxed)
-    }
-
-    /// Labels of spam for each of good mail.
-    pub(crate) fn spam_per_good(&self) -> f32 {
-        f32::from_bits(self.spam_per_good.load(Ordering::Relaxed))
     }
 
     /// Books a weight on one identity.

@@ -191,8 +191,6 @@ pub struct Waits {
 
 /// The least chance of spam that can be suspicious, however good this server's other mail looks.
 const LEAST_SUSPICIOUS: f32 = 0.8;
-/// Times the share of good mail that may wait of which none that looks as bad is suspicious, however sure it is spam.
-const MOST_GOOD: f32 = 2.0;
 
 impl Default for Waits {
     /// Three minutes: the longest wait that costs mail of ten measured webmail providers no more than their first
@@ -212,9 +210,7 @@ impl Waits {
     /// it has to wait.
     pub fn is_suspicious(&self, standing: &Standing) -> bool {
         let unlike_good_mail = standing.good_above.is_some_and(|share| share <= self.good_share);
-        let like_good_mail = standing.good_above.is_some_and(|share| share > MOST_GOOD * self.good_share);
-        standing.certainty >= self.suspicious && !like_good_mail
-            || unlike_good_mail && standing.judged >= LEAST_SUSPICIOUS
+        standing.certainty >= self.suspicious || unlike_good_mail && standing.judged >= LEAST_SUSPICIOUS
     }
 }
 
@@ -310,18 +306,6 @@ mod tests {
         assert_eq!(exempt.exempt(&f), Some(Exemption::Domain));
         f.message.verified[0].domain = domain("notbank.example");
         assert_eq!(exempt.exempt(&f), None);
-    }
-
-    #[test]
-    fn what_looks_like_much_good_mail_is_not_suspicious_however_sure_it_is_spam() {
-        let state = crate::State::new(1 << 20, [1; 16], crate::time::Timestamp::from_secs(1_700_000_000));
-        let standing = state.appraise(&facts("192.0.2.1"), crate::time::Timestamp::from_secs(1_700_000_000));
-        let is = |certainty, judged, good_above| {
-            let standing = Standing { certainty, judged, good_above, ..standing.standing.clone() };
-            Waits::default().is_suspicious(&standing)
-        };
-        assert!(is(0.97, 0.97, None) && is(0.97, 0.97, Some(0.005)) && !is(0.97, 0.97, Some(0.007)));
-        assert!(is(0.5, 0.85, Some(0.002)) && !is(0.5, 0.85, Some(0.005)) && !is(0.5, 0.7, Some(0.0)));
     }
 
     #[test]

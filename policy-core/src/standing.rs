@@ -43,10 +43,11 @@ const LEAST_SHARE: f32 = 0.002;
 /// What the odds of spam are divided by where spam alone is reported, or little else so far: there what is known of good mail's networks and
 /// names is mostly bad. It keeps the good mail that waits below 0.5 % on two traces of which only spam was labelled.
 const DOUBT: f32 = 8.0;
-/// What they are divided by, for each label of spam that comes upon one of good mail, where that is more than 1. The more
-/// spam there is, the more good mail is among what looks like it. It keeps the good mail that waits about 0.3 % on parts
-/// of two traces that hold up to three times as much spam as good mail.
-const SPAM_HEAVY: f32 = 2.5;
+/// What they are divided by besides, times the odds of spam of all mail, where that is more than 1. The more spam there
+/// is, the more good mail is among what looks like it. It keeps the good mail that waits about 0.3 % on parts of two traces
+/// that hold up to three times as much spam as good mail. The labels of a flood count little in the odds of all mail: a
+/// flood must not make more room for itself.
+const SPAM_HEAVY: f32 = 3.0;
 /// The most certain that anything is where that is so.
 const CERTAIN: f32 = 0.999;
 
@@ -129,7 +130,7 @@ impl Ledger {
         let contribution = |n: usize| self.contribution(identities, &features, n, terms[n]);
         let strongest = strongest(&terms).into_iter().map(contribution).collect();
         let known = known(identities, readings, without);
-        let certainty = self.certainty(judged);
+        let certainty = self.certainty(judged, features.base);
         let heard = features.heard();
         Standing {
             log_odds,
@@ -141,14 +142,14 @@ impl Ledger {
         }
     }
 
-    /// A chance of spam as far as it is believed.
-    fn certainty(&self, judged: f32) -> f32 {
+    /// A chance of spam as far as it is believed, where all mail has these log-odds.
+    fn certainty(&self, judged: f32, base: f32) -> f32 {
         if self.hears_of_little_good() {
             return doubted(judged, DOUBT);
         }
         let purity =
             if self.model.without().has(Part::Purity) { 1.0 } else { self.model.calibration.purity() };
-        match SPAM_HEAVY * self.spam_per_good() {
+        match SPAM_HEAVY * base.exp() {
             doubt if doubt > 1.0 => doubted((judged / purity).min(CERTAIN), doubt),
             _ => (judged / purity).min(1.0),
         }
@@ -311,15 +312,13 @@ mod tests {
 
     #[test]
     fn where_there_is_much_spam_it_has_to_be_surer() {
-        let certainty = |good: f32, bad: f32| {
-            let desk = Desk::new();
-            let mut heard = Record::new(NOW);
-            heard.add(Weight { good, bad, ..Weight::default() }, NOW);
-            desk.0.add_labels(heard, NOW);
-            desk.0.certainty(0.97)
-        };
-        assert_eq!(certainty(1000.0, 300.0), 0.97);
-        let certainties = [(1000.0, 500.0), (1000.0, 2000.0), (1000.0, 9000.0)].map(|(g, b)| certainty(g, b));
+        let desk = Desk::new();
+        let mut heard = Record::new(NOW);
+        heard.add(Weight { good: 1000.0, bad: 1000.0, ..Weight::default() }, NOW);
+        desk.0.add_labels(heard, NOW);
+        let certainty = |spam_per_good: f32| desk.0.certainty(0.97, spam_per_good.ln());
+        assert_eq!(certainty(0.3), 0.97);
+        let certainties = [0.5, 2.0, 9.0].map(certainty);
         assert!(certainties.is_sorted_by(|a, b| a > b) && certainties[0] < 0.97, "{certainties:?}");
         assert!(doubted(CERTAIN, SPAM_HEAVY * 9.0) > 0.96, "the surest spam waits all the same");
     }
