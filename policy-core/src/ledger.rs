@@ -145,6 +145,12 @@ impl Ledger {
         logit(((bad + 0.5 * K_BASE) / (good + bad + K_BASE)) as f32)
     }
 
+    /// Labels of spam for each of good mail, when this much is left of all evidence: none while hardly any are in.
+    pub(crate) fn spam_per_good(&self, left: f64) -> f32 {
+        let (good, bad) = self.all.read(left);
+        (bad / (good + K_BASE)) as f32
+    }
+
     /// What is left of a trait's evidence since the landmark.
     pub(crate) fn traits_left(&self, now: Timestamp) -> f64 {
         1.0 / self.trait_scale(now)

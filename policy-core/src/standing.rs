@@ -130,7 +130,7 @@ impl Ledger {
         let contribution = |n: usize| self.contribution(identities, &features, n, terms[n]);
         let strongest = strongest(&terms).into_iter().map(contribution).collect();
         let known = known(identities, readings, without);
-        let certainty = self.certainty(judged, features.base);
+        let certainty = self.certainty(judged, self.spam_per_good(self.traits_left(now)));
         let heard = features.heard();
         Standing {
             log_odds,
@@ -142,14 +142,14 @@ impl Ledger {
         }
     }
 
-    /// A chance of spam as far as it is believed, where all mail has these log-odds.
-    fn certainty(&self, judged: f32, base: f32) -> f32 {
+    /// A chance of spam as far as it is believed, where there is so much spam for each good message.
+    fn certainty(&self, judged: f32, spam_per_good: f32) -> f32 {
         if self.hears_of_little_good() {
             return doubted(judged, DOUBT);
         }
         let purity =
             if self.model.without().has(Part::Purity) { 1.0 } else { self.model.calibration.purity() };
-        match SPAM_HEAVY * base.exp() {
+        match SPAM_HEAVY * spam_per_good {
             doubt if doubt > 1.0 => doubted((judged / purity).min(CERTAIN), doubt),
             _ => (judged / purity).min(1.0),
         }
@@ -316,7 +316,7 @@ mod tests {
         let mut heard = Record::new(NOW);
         heard.add(Weight { good: 1000.0, bad: 1000.0, ..Weight::default() }, NOW);
         desk.0.add_labels(heard, NOW);
-        let certainty = |spam_per_good: f32| desk.0.certainty(0.97, spam_per_good.ln());
+        let certainty = |spam_per_good: f32| desk.0.certainty(0.97, spam_per_good);
         assert_eq!(certainty(0.3), 0.97);
         let certainties = [0.5, 2.0, 9.0].map(certainty);
         assert!(certainties.is_sorted_by(|a, b| a > b) && certainties[0] < 0.97, "{certainties:?}");
