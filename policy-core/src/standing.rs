@@ -43,10 +43,10 @@ const LEAST_SHARE: f32 = 0.002;
 /// What the odds of spam are divided by where spam alone is reported, or little else so far: there what is known of good mail's networks and
 /// names is mostly bad. It keeps the good mail that waits below 0.5 % on two traces of which only spam was labelled.
 const DOUBT: f32 = 8.0;
-/// What they are divided by besides, times the odds of spam of all mail, where that is more than 1. The more spam there
-/// is, the more good mail is among what looks like it. It keeps the good mail that waits about 0.3 % on parts of two traces
-/// that hold up to three times as much spam as good mail. The labels of a flood count little in the odds of all mail: a
-/// flood must not make more room for itself.
+/// What they are divided by where much of all mail is spam: so much for each spam that comes upon a good message, if that
+/// is more than 1. The more spam there is, the more good mail is among what looks like it. It brings the good mail that
+/// waits from 0.5 to 0.3 % on parts of a trace that hold up to three times as much spam. The labels of a flood count
+/// little in it: a flood must not make more room for itself.
 const SPAM_HEAVY: f32 = 3.0;
 /// The most certain that anything is where that is so.
 const CERTAIN: f32 = 0.999;
