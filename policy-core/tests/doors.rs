@@ -1030,6 +1030,8 @@ fn a_hundred_fresh_domains_make_no_pool_of_a_stranger() {
     (0..8).for_each(|_| assert!(send(0).is_ok()));
     let let_in = (1..400).filter(|&n| send(n).is_ok()).count();
     assert!(let_in <= 120, "{let_in} at once");
+    let refused = server.ask(&verified_from(&server, "203.0.113.1", "fresh.example"));
+    assert_eq!(refused.verdict.scope, Scope::Client, "no pool, whose newcomers alone had used up theirs");
     server.pass(24 * HOUR);
     let let_in = (400..800).filter(|&n| send(n).is_ok()).count();
     assert!(let_in <= 240, "{let_in} on the next day");
