@@ -178,7 +178,7 @@ impl Explained {
                 policy.mode,
             ),
             standing: Some(StandingTold::of(&explanation.standing)),
-            suspicion: Some(Suspected::of(&explanation.suspicion)),
+            suspicion: Some(Suspected::of(&explanation.standing, &policy.waits)),
             contributions: explanation.contributions.iter().map(Term::of).collect(),
             found: explanation.found.iter().map(Found::of).collect(),
             pending: explanation.pending.iter().copied().map(moment).collect(),

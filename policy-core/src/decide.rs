@@ -29,7 +29,7 @@ use debits::{BYTES, MESSAGES, is_convicted};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use debits::{Account, Payer, is_trusted};
+pub(crate) use debits::{Payer, Purse, is_trusted};
 
 /// When a client comes back that a gateway's domain refuses: nothing will have changed soon.
 const GATEWAY_RETRY: Duration = Duration::from_secs(3600);

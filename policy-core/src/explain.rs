@@ -1,7 +1,7 @@
 //! What is held of a client, why, until when, and what would change it: for whoever shows it to people.
 
 use crate::allowance::{PerHour, Quota, Whose};
-use crate::decide::{Account, Case, Payer};
+use crate::decide::{Case, Payer, Purse};
 use crate::evidence::Reading;
 use crate::facts::Facts;
 use crate::feedback::{Heard, MessageId};
@@ -63,21 +63,6 @@ pub struct Allotment {
     pub sessions: Option<u32>,
 }
 
-/// What decides whether a message has to wait; see [`crate::policy::Waits`].
-#[derive(Clone, Copy, Debug)]
-pub struct Suspicion {
-    /// The chance of spam against the most certain spam of this server, or as far as it is believed.
-    pub certainty: f32,
-    /// From which on it is suspicious.
-    pub at_least: f32,
-    /// The share of good mail that looked at least as bad, when enough is known.
-    pub good_above: Option<f32>,
-    /// Up to which it is suspicious, if it is spam more likely than not.
-    pub good_share: f32,
-    /// Whether it is.
-    pub is_suspicious: bool,
-}
-
 /// Everything that a decision on these facts would rest on.
 #[derive(Clone, Debug)]
 pub struct Explanation {
@@ -91,8 +76,6 @@ pub struct Explanation {
     pub heard: Vec<Heard>,
     /// What was looked up, in words.
     pub found: Vec<Note>,
-    /// Whether a message would wait, and by what.
-    pub suspicion: Suspicion,
     /// What a message would be paid from; the host's is the first.
     pub allotments: Vec<Allotment>,
     /// When pending deferrals of the address may pass.
@@ -112,16 +95,9 @@ impl State {
         let readings = self.ledger.readings(identities, now);
         let standing = self.ledger.standing(identities, &readings, now);
         let address = identities.address();
-        let allotment = |account| self.allotment(account, now);
+        let allotment = |purse| self.allotment(purse, now);
         Explanation {
-            allotments: case.accounts(&standing, &readings).into_iter().map(allotment).collect(),
-            suspicion: Suspicion {
-                certainty: standing.certainty,
-                at_least: policy.waits.suspicious,
-                good_above: standing.good_above,
-                good_share: policy.waits.good_share,
-                is_suspicious: policy.waits.is_suspicious(&standing),
-            },
+            allotments: case.purses(&standing, &readings).into_iter().map(allotment).collect(),
             identities: self.named(facts, identities, now),
             contributions: self.ledger.all_contributions(identities, &readings, now),
             pending: self.deferrals.pending_of(address, now),
@@ -136,7 +112,7 @@ impl State {
         }
     }
 
-    fn allotment(&self, Account { payer, key, quota }: Account, now: Timestamp) -> Allotment {
+    fn allotment(&self, Purse { payer, key, quota }: Purse, now: Timestamp) -> Allotment {
         let (used, sessions) = self.meters.outstanding(&key, &quota.rate, now);
         let whose = payer.whose();
         Allotment {

@@ -52,6 +52,6 @@ pub mod verdict;
 pub mod weights;
 
 pub use decide::{Decision, decide, hear, learn, report};
-pub use explain::{Allotment, Explanation, KeyExplanation, Order, Prospect, Ranked, Suspicion};
+pub use explain::{Allotment, Explanation, KeyExplanation, Order, Prospect, Ranked};
 pub use identity::RecipientHash;
 pub use state::{Appraisal, MemoryShare, State, Usage};

@@ -13,7 +13,6 @@
 
 mod transaction;
 
-use crate::networks::canonical;
 pub(crate) use transaction::{Account, Decided, Saying, Settled};
 use transaction::{MAX_ANSWERS, Transaction, slot};
 
@@ -22,6 +21,7 @@ use crate::engine::{Event, FilterVerdict, Refusal, Report};
 use crate::facts::{Facts, FrontEnd, SessionId, Stage};
 use crate::feedback::Subject;
 use crate::identity::{Identities, Key, Keyring};
+use crate::networks::canonical;
 use crate::policy::Policy;
 use crate::table::{Table, Worth};
 use crate::time::Timestamp;

@@ -3,7 +3,7 @@
 use super::Limit;
 use crate::log::moment;
 use policy_core::allowance::Whose;
-use policy_core::identity::networks_of;
+use policy_core::identity::{Kind, networks_of};
 use policy_core::overrides::Override;
 use policy_core::policy::Mode;
 use policy_core::standing::Word;
@@ -24,7 +24,10 @@ pub(super) fn of_client(
     changes.extend(of_limits(limits));
     changes.extend(explanation.pending.first().map(|&at| of_pending(at, explanation.now)));
     if limits.iter().any(|limit| limit.left < 1.0 && limit.whose == Whose::Domain.word()) {
-        changes.push("\"tempfail allow DOMAIN\" lets in what all hosts of that domain send".to_owned());
+        let verified = explanation.identities.iter().find(|identity| identity.kind == Kind::Verified);
+        changes.extend(verified.map(|domain| {
+            format!("\"tempfail allow {}\" lets in what all hosts of that domain send", domain.name)
+        }));
     }
     match speaking {
         Some(said) => changes.push(ends(said)),

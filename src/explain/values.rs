@@ -7,9 +7,10 @@ use policy_core::feedback::Heard;
 use policy_core::findings::Note;
 use policy_core::identity::Kind;
 use policy_core::overrides::Override;
+use policy_core::policy::Waits;
 use policy_core::standing::{Contribution, Standing};
 use policy_core::time::Timestamp;
-use policy_core::{Allotment, Explanation, KeyExplanation, Ranked, Suspicion};
+use policy_core::{Allotment, Explanation, KeyExplanation, Ranked};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -153,9 +154,14 @@ impl From<Override> for OverrideTold {
 }
 
 impl Suspected {
-    pub(super) fn of(suspicion: &Suspicion) -> Self {
-        let Suspicion { certainty, at_least, good_above, good_share, is_suspicious } = *suspicion;
-        Self { suspicious: is_suspicious, certainty, at_least, good_above, good_share }
+    pub(super) fn of(standing: &Standing, waits: &Waits) -> Self {
+        Self {
+            suspicious: waits.is_suspicious(standing),
+            certainty: standing.certainty,
+            at_least: waits.suspicious,
+            good_above: standing.good_above,
+            good_share: waits.good_share,
+        }
     }
 }
 

@@ -31,8 +31,8 @@ fn bots_that_retry_as_told() {
     let spam = world.outcome(Party::Actor, true, BEGIN);
     bystanders(Bounds::of("bots that retry as told", seed), &world)
         .told("spam sent", spam.sent as f64)
-        // Of a bot's 240: three an hour.
-        .at_most("spam let in, share", spam.share_let_in(), 0.15)
+        // Of a bot's 240: five until labels convict, then two an hour, and what its last retries bring.
+        .at_most("spam let in, share", spam.share_let_in(), 0.13)
         .conclude();
 }
 

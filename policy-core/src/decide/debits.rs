@@ -65,7 +65,7 @@ impl Payer {
 }
 
 /// A key that pays, and what it has to pay with.
-pub(crate) struct Account {
+pub(crate) struct Purse {
     pub(crate) payer: Payer,
     pub(crate) key: Key,
     pub(crate) quota: Quota,
@@ -80,7 +80,7 @@ impl Case<'_> {
         readings: &Readings,
         cost: PerHour,
     ) -> ArrayVec<(Payer, Debit), MAX_KEYS> {
-        let debit = |Account { payer, key, quota }| {
+        let debit = |Purse { payer, key, quota }| {
             let cost = match payer {
                 Payer::Shared => PerHour::default(),
                 Payer::Domain | Payer::Signer => self.domain_cost(session, cost),
@@ -88,18 +88,18 @@ impl Case<'_> {
             };
             (payer, Debit { key, quota, cost, whose: payer.whose() })
         };
-        self.accounts(standing, readings).into_iter().map(debit).collect()
+        self.purses(standing, readings).into_iter().map(debit).collect()
     }
 
     /// The keys that pay, each with its quota: the address; its prefix, and the network around an IPv6 prefix,
     /// of which one host may have thousands, while the client is a stranger or worse; the verified domain. A
     /// mailbox that is trusted pays for itself where its host's mail is Low or Bad, and together with the others of
     /// its host as a stranger does.
-    pub(crate) fn accounts(&self, standing: &Standing, readings: &Readings) -> ArrayVec<Account, MAX_KEYS> {
+    pub(crate) fn purses(&self, standing: &Standing, readings: &Readings) -> ArrayVec<Purse, MAX_KEYS> {
         let limits = &self.policy.limits;
         let suspicious = self.policy.waits.is_suspicious(standing);
         let (trusted, convicted) = (self.trusted_mailbox(readings), is_convicted(&self.identities, readings));
-        let account = |payer, (key, reading): (Key, Reading), factor| {
+        let purse = |payer, (key, reading): (Key, Reading), factor| {
             // A good standing of this client does not open what its network or domain has closed.
             let word = match (payer, standing.word) {
                 // All mailboxes together that were vouched for have what a stranger has, and so have all domains that
@@ -124,13 +124,13 @@ impl Case<'_> {
                 lane => (lane, word),
             };
             let word = quota_word(word, &reading, convicted);
-            Account { payer, key: lane.key(key), quota: limits.quota(&reading, word, factor) }
+            Purse { payer, key: lane.key(key), quota: limits.quota(&reading, word, factor) }
         };
         let mut chains = self.identities.chains.iter().zip(readings);
-        let mut accounts = ArrayVec::new();
+        let mut purses = ArrayVec::new();
         let pool = self.is_from_pool();
         // The network's chain is always there, and the first.
-        let Some((network, reading)) = chains.next() else { return accounts };
+        let Some((network, reading)) = chains.next() else { return purses };
         let domain = self.paying_domain(chains, pool);
         let is_known = |own: &Reading| own.slow.good >= KNOWN_BY && word_alone(own) != Word::Bad;
         let is_narrow = Lane::of(standing.word) == Lane::Narrow;
@@ -143,16 +143,16 @@ impl Case<'_> {
             }
             None => Payer::Newcomers,
         };
-        accounts.push(account(payer, (network.specific(), reading[0]), 1.0));
-        accounts.extend(vouched_for.map(|mailbox| account(Payer::Mailbox, mailbox, 1.0)));
+        purses.push(purse(payer, (network.specific(), reading[0]), 1.0));
+        purses.extend(vouched_for.map(|mailbox| purse(Payer::Mailbox, mailbox, 1.0)));
         if payer == Payer::Address && !matches!(standing.word, Word::High | Word::Medium) {
-            accounts.push(account(Payer::Prefix, widest(network, reading), limits.prefix_factor));
+            purses.push(purse(Payer::Prefix, widest(network, reading), limits.prefix_factor));
             let around = network.levels().get(2).zip(reading.get(2)).filter(|_| self.is_ipv6());
             let factor = limits.prefix_factor * limits.prefix_factor;
-            accounts.extend(around.map(|(&key, &reading)| account(Payer::Network, (key, reading), factor)));
+            purses.extend(around.map(|(&key, &reading)| purse(Payer::Network, (key, reading), factor)));
         }
-        accounts.extend(domain.map(|(payer, domain)| account(payer, domain, limits.domain_factor)));
-        accounts
+        purses.extend(domain.map(|(payer, domain)| purse(payer, domain, limits.domain_factor)));
+        purses
     }
 
     /// The verified domain that pays: one that has authorised the client. One that has only signed the message has no
