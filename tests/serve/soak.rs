@@ -9,7 +9,7 @@ use crate::support::{LONG, Served, Start, question};
 use policy_core::identity::Key;
 use rustix::process::Signal;
 use std::collections::HashSet;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;
@@ -30,15 +30,18 @@ fn client(round: u16, n: u16) -> IpAddr {
 /// Asks about one client after the other until nobody answers.
 fn ask(address: SocketAddr, round: u16, stop: &AtomicBool) -> Answered {
     let mut answered = Vec::new();
-    let Ok(mut stream) = TcpStream::connect_timeout(&address, LONG) else { return answered };
+    let Ok(stream) = TcpStream::connect_timeout(&address, LONG) else { return answered };
     stream.set_read_timeout(Some(LONG)).unwrap();
+    let mut lines = BufReader::new(&stream).lines();
     for n in 0..u16::MAX {
         let client = client(round, n);
         let text = question(&client.to_string(), 1024 + n % 60_000, u32::from(n));
-        let mut answer = [0; 512];
-        let asked = stream.write_all(text.as_bytes()).and_then(|()| stream.read(&mut answer));
-        match asked {
-            Ok(count) if answer[..count].starts_with(b"action=") => answered.push((client, Instant::now())),
+        // An answer is a line and an empty one.
+        let answer = (&stream).write_all(text.as_bytes()).map(|()| (lines.next(), lines.next()));
+        match answer {
+            Ok((Some(Ok(action)), Some(Ok(_)))) if action.starts_with("action=") => {
+                answered.push((client, Instant::now()));
+            }
             _ => break,
         }
         if stop.load(Ordering::Relaxed) {

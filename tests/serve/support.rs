@@ -1,6 +1,7 @@
 //! A running `tempfail serve`, and a mail server that asks it.
 
 use rustix::process::{Pid, Signal, kill_process};
+use std::io::ErrorKind::{ConnectionReset, UnexpectedEof};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -183,10 +184,9 @@ impl PolicyClient {
         let mut answer = Vec::new();
         let mut octet = [0];
         while !answer.ends_with(b"\n\n") {
-            match self.0.read(&mut octet) {
-                Ok(0) => return None,
-                Ok(_) => answer.push(octet[0]),
-                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return None,
+            match self.0.read_exact(&mut octet) {
+                Ok(()) => answer.push(octet[0]),
+                Err(error) if matches!(error.kind(), UnexpectedEof | ConnectionReset) => return None,
                 Err(error) => panic!("no answer: {error}"),
             }
         }

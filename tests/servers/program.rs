@@ -1,7 +1,7 @@
 //! The program itself, as an operator starts it: a process with a configuration file, signals and a log.
 
 use crate::tempfail::{Failure, Line, decisions};
-use std::io::{Read, Write};
+use std::io::{BufRead, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
@@ -78,9 +78,10 @@ impl Program {
              client_name=unknown\nreverse_client_name=unknown\ninstance={session}\nclient_port={}\nsize=0\n\n",
             1024 + session
         )?;
-        let mut answer = [0; 512];
-        let count = stream.read(&mut answer)?;
-        Ok(String::from_utf8_lossy(&answer[..count]).trim().to_owned())
+        // A process that is stopped and goes on loses a read that has a timeout; read_line() begins it again.
+        let mut answer = String::new();
+        std::io::BufReader::new(stream).read_line(&mut answer)?;
+        Ok(answer.trim().to_owned())
     }
 
     /// Its configuration.
