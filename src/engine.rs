@@ -220,11 +220,12 @@ impl Engine {
         Decision { verdict, reply: Reply::Accept, first: true, subject: None }
     }
 
-    /// Counts, logs and remembers a decision. One that says nothing new is for debugging only.
+    /// Counts, logs and remembers a decision. One that says nothing new is for debugging only, but for the first one
+    /// about a whole message: it has the queue id, by which the mail server's log is joined.
     fn book(&self, decision: Decision, facts: Arc<Facts>, mode: Mode, now: Timestamp) {
         let Decision { verdict, reply, first, subject } = decision;
         let record = Record { at: now, facts, verdict, reply, mode, subject, recipient: None };
-        let level = if first { Level::INFO } else { Level::DEBUG };
+        let level = if first || self.0.recent.know_more(&record) { Level::INFO } else { Level::DEBUG };
         if self.0.log.enabled(level) {
             self.0.log.write(&log::decision(&record, level));
         }
@@ -233,9 +234,6 @@ impl Engine {
             self.0.recent.push(record, &self.0.state);
         } else {
             self.0.counters.quiet.fetch_add(1, Ordering::Relaxed);
-            if record.facts.stage >= Stage::Data || record.facts.message.queue_id.is_some() {
-                self.0.recent.know_more(record);
-            }
         }
     }
 }

@@ -119,20 +119,27 @@ impl Recent {
         let _ = self.live.send((number, record));
     }
 
-    /// What a later question of the same mail has shown: the end of a message knows more than its recipient.
-    pub(crate) fn know_more(&self, later: Record) {
-        let facts = without_recipient(later.facts);
+    /// What a later question of the same mail has shown: the end of a message knows more than its recipient. Returns
+    /// whether it is the first about the message, and names its queue id.
+    pub(crate) fn know_more(&self, later: &Record) -> bool {
+        let (is_whole, queue_id) = (later.facts.stage >= Stage::Data, &later.facts.message.queue_id);
+        if !is_whole && queue_id.is_none() {
+            return false;
+        }
+        let facts = without_recipient(Arc::clone(&later.facts));
         let mut held = self.lock();
         let found = held.records.iter_mut().rev().find(|(_, record)| record.verdict.id == later.verdict.id);
-        let Some((_, record)) = found else { return };
+        let Some((_, record)) = found else { return false };
         let record = Arc::make_mut(record);
-        record.subject = later.subject.or(record.subject.take());
-        if facts.stage >= Stage::Data {
+        record.subject = later.subject.clone().or(record.subject.take());
+        let is_first = is_whole && record.facts.stage < Stage::Data;
+        if is_whole {
             record.facts = facts;
         } else if record.facts.message.queue_id.is_none() {
             // Postfix has none before the first recipient is in.
-            Arc::make_mut(&mut record.facts).message.queue_id = facts.message.queue_id.clone();
+            Arc::make_mut(&mut record.facts).message.queue_id = queue_id.clone();
         }
+        is_first && queue_id.is_some()
     }
 
     /// The newest decision on the message of this queue id from this client. A mail server uses an id again, but
@@ -250,7 +257,9 @@ mod tests {
         assert!(!format!("{held:?}").to_lowercase().contains("someone"), "{held:?}");
         let mut later = to("someone@dest.example");
         Arc::make_mut(&mut later.facts).stage = Stage::EndOfMessage;
-        recent.know_more(later);
+        Arc::make_mut(&mut later.facts).message.queue_id = Some("4ABC".into());
+        assert!(recent.know_more(&later), "the first that names the message is told");
+        assert!(!recent.know_more(&later), "and no other");
         let (_, held) = recent.newest_first().next().unwrap();
         assert!(held.recipient.is_some() && !format!("{held:?}").contains("someone"), "{held:?}");
     }

@@ -85,7 +85,8 @@ fn restarts_lose_nothing_that_was_acknowledged() {
     let admin = format!("unix:{}", socket.display());
     let (mut due, mut allowed, mut answers) = (Vec::new(), Vec::new(), 0);
     for round in 0..rounds {
-        let mut served = Served::start_with(&Start { config: &config, args: &[], env: None }).listening();
+        let mut served = Served::start_with(&Start { config: &config, args: &[], env: None });
+        served.wait_for("listening protocol=admin");
         let address = served.address("policy");
         let stop = AtomicBool::new(false);
         let killed = round % 3 != 2;
@@ -93,9 +94,8 @@ fn restarts_lose_nothing_that_was_acknowledged() {
             let asking = scope.spawn(|| ask(address, round, &stop));
             let friend = format!("198.51.100.{round}");
             let output = program(&["allow", &friend, "--admin", &admin]);
-            if output.status.success() {
-                allowed.push(friend);
-            }
+            assert!(output.status.success(), "{output:?}");
+            allowed.push(friend);
             // What has been asked by now grows old; every other one is killed sooner.
             let lives = if round % 2 == 0 { YOUNG + Duration::from_millis(700) } else { YOUNG / 4 };
             std::thread::park_timeout(lives);
@@ -115,11 +115,6 @@ fn restarts_lose_nothing_that_was_acknowledged() {
     for friend in &allowed {
         assert!(lines.contains(&format!("\"{friend}")), "{friend} was allowed, and nobody knows");
     }
-    assert!(
-        due.len() > 100 && allowed.len() == usize::from(rounds),
-        "{} answers, {} due",
-        answers,
-        due.len()
-    );
+    assert!(due.len() > 100, "{} answers, {} due", answers, due.len());
     println!("{rounds} restarts, {answers} answers, {} of them due and all there", due.len());
 }

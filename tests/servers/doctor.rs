@@ -92,12 +92,16 @@ async fn what_setup_prints_works_keeps_what_was_there_and_is_undone() -> TestRes
         format!("{BINARY} setup {what} --config {} | grep -v '^postfix reload$' | sh -eu", config.display())
     };
     for way in ["milter", "policy", "both"] {
-        let seen = served.program.decisions().len();
+        let (seen, logged) = (served.program.decisions().len(), served.program.logged());
         let postfix = Postfix::builder().shell(before).shell(&run(way)).start().await?;
         let client = proper(postfix.address(), "198.51.100.1", "mail.corp.example")?;
         let outcome = client.send(&mail("news@corp.example")).await?;
         assert!(outcome.is_accepted(), "{way}: {outcome}");
         served.program.has_decided(seen + 1).await?;
+        // An operator finds it by the id in Postfix's log.
+        let line = served.program.wait_for(logged, ", queue_id=").await?;
+        let queue_id = line.split(", ").find_map(|field| field.strip_prefix("queue_id=")).unwrap_or_default();
+        postfix.log().wait_for(&format!("{queue_id}: client=")).await?;
         let (codes, text) = served.doctor(Some(&etc(&postfix)), &[]).await?;
         assert!(codes.is_empty() && text.starts_with("nothing is wrong"), "{way}: {text}");
     }

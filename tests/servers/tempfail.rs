@@ -7,7 +7,7 @@
 use policy_core::Explanation;
 use policy_core::answer::DecisionId;
 use policy_core::time::Timestamp;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -183,8 +183,12 @@ pub(crate) fn configuration(toml: &str) -> Result<Config, Failure> {
 
 /// The decisions among lines of a log, as an operator sees them.
 pub(crate) fn decisions(lines: &[String]) -> Vec<Line> {
-    let seen = lines.iter().filter(|line| line.contains(" info "));
-    seen.filter_map(|line| Line::read(line)).collect()
+    let seen = lines.iter().filter(|line| line.contains(" info ")).filter_map(|line| Line::read(line));
+    // What is known of a message at its end stands in a line with the id of a recipient's.
+    let mut ids = HashSet::new();
+    let is_whole =
+        |line: &Line| line.get("stage").is_some_and(|stage| ["data", "end-of-message"].contains(&stage));
+    seen.filter(|line| ids.insert(line.get("id").map(str::to_owned)) || !is_whole(line)).collect()
 }
 
 impl Line {
