@@ -1,4 +1,5 @@
 use super::*;
+use crate::config;
 use crate::log::Format;
 use policy_core::engine::{Engine as _, Event};
 use policy_core::facts::{Client, Envelope, FrontEnd, Message, SessionId, Stage, TransactionId};
@@ -191,4 +192,43 @@ fn hostile_names_cannot_end_the_line() {
         assert!(lines[0].contains(r#"helo="x\u{d}\u{a}action=pass, reason=allowed""#), "{lines:?}");
         assert!(lines[0].contains(r#"client_name="a\",b.example""#), "{lines:?}");
     });
+}
+
+#[tokio::test]
+async fn who_is_known_for_good_is_looked_up_where_strangers_have_all_their_turns() {
+    let (engine, clock) = engine(Mode::Observe, &Lines::default());
+    let saying = |address: &str, helo: &str| {
+        let mut facts = facts(address, Stage::Rcpt);
+        facts.client.helo = Some(helo.into());
+        facts
+    };
+    for message in 1..=20 {
+        let transaction = TransactionId(message);
+        let facts = Facts { transaction: Some(transaction), ..saying("192.0.2.7", "known.example") };
+        let (session, front_end) = (facts.session, facts.front_end);
+        engine.decide(facts).await;
+        let event = Event::MessageReceived { transaction, recipients: Some(1), filter: None };
+        engine.report(Report { session, front_end, event });
+        clock.advance(Duration::from_secs(6 * 3600));
+    }
+    let address = "192.0.2.7".parse().unwrap();
+    assert!(engine.state().trusts(address, clock.now()));
+    // It hears every question and answers none.
+    let silent = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let mut config = config::Lookups::default();
+    config.resolver.servers = vec![silent.local_addr().unwrap()];
+    (config.resolver.timeout, config.resolver.concurrent, config.gather.within) = (LONG, 32, SHORT);
+    engine.look_up_with(Some(Lookups::start(config).unwrap()));
+    for n in 0..=99 {
+        engine.decide(saying(&format!("198.51.{n}.1"), &format!("stranger{n}.example"))).await;
+    }
+    engine.decide(saying("192.0.2.7", "known.example")).await;
+    let mut asked = String::new();
+    while !asked.contains("known") {
+        let mut question = [0; 512];
+        let octets = tokio::time::timeout(LONG, silent.recv(&mut question)).await.unwrap().unwrap();
+        // Names are asked for in letters of either case, which makes answers hard to guess.
+        asked.push_str(&String::from_utf8_lossy(&question[..octets]).to_lowercase());
+    }
+    assert!(asked.contains("stranger0") && !asked.contains("stranger99"), "{asked:?}");
 }
