@@ -45,11 +45,13 @@ const LEAST_SHARE: f32 = 0.002;
 const DOUBT: f32 = 8.0;
 /// What they are divided by where much of all mail is spam: so much for each spam that comes upon a good message, if that
 /// is more than 1. The more spam there is, the more good mail is among what looks like it. It brings the good mail that
-/// waits from 0.5 to 0.3 % on parts of a trace that hold up to three times as much spam. The labels of a flood count
+/// waits from 0.5 to 0.2 % on parts of a trace that hold up to three times as much spam. The labels of a flood count
 /// little in it: a flood must not make more room for itself.
-const SPAM_HEAVY: f32 = 3.0;
+const SPAM_HEAVY: f32 = 6.0;
 /// The most certain that anything is where that is so.
 const CERTAIN: f32 = 0.999;
+/// The most that they are divided by: the surest spam waits however much of it there is.
+const MOST_DOUBT: f32 = 32.0;
 
 /// The standing in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -150,7 +152,7 @@ impl Ledger {
         let purity =
             if self.model.without().has(Part::Purity) { 1.0 } else { self.model.calibration.purity() };
         match SPAM_HEAVY * spam_per_good {
-            doubt if doubt > 1.0 => doubted((judged / purity).min(CERTAIN), doubt),
+            doubt if doubt > 1.0 => doubted((judged / purity).min(CERTAIN), doubt.min(MOST_DOUBT)),
             _ => (judged / purity).min(1.0),
         }
     }
@@ -280,6 +282,7 @@ mod tests {
     use crate::fixtures::{facts, named};
     use crate::identity::Keyring;
     use crate::outcome::Outcome;
+    use crate::policy::Waits;
     use crate::weights::Start;
     use std::time::Duration;
 
@@ -317,10 +320,11 @@ mod tests {
         heard.add(Weight { good: 1000.0, bad: 1000.0, ..Weight::default() }, NOW);
         desk.0.add_labels(heard, NOW);
         let certainty = |spam_per_good: f32| desk.0.certainty(0.97, spam_per_good);
-        assert_eq!(certainty(0.3), 0.97);
-        let certainties = [0.5, 2.0, 9.0].map(certainty);
+        assert_eq!(certainty(0.15), 0.97);
+        let certainties = [0.2, 0.5, 2.0, 5.0].map(certainty);
         assert!(certainties.is_sorted_by(|a, b| a > b) && certainties[0] < 0.97, "{certainties:?}");
-        assert!(doubted(CERTAIN, SPAM_HEAVY * 9.0) > 0.96, "the surest spam waits all the same");
+        let surest = desk.0.certainty(1.0, 1e6);
+        assert!(surest > Waits::default().suspicious, "the surest spam waits all the same: {surest}");
     }
 
     #[test]
