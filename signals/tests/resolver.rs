@@ -432,6 +432,26 @@ async fn names_that_nobody_answers_for_cost_the_network_that_asks_for_them() {
 }
 
 #[tokio::test]
+async fn a_stranger_waits_for_a_third_of_the_time_that_dead_names_of_everywhere_take() {
+    let server = TestServer::start(|asked| match asked.name.to_ascii() {
+        name if name.starts_with("dead") => Say::Nothing,
+        _ => addresses(&asked.name, &["192.0.2.1"]),
+    })
+    .await;
+    let time = Duration::from_secs(6);
+    let dns = Resolver::new(ResolverOptions { timeout: time, ..server.options() }).unwrap();
+    for n in 0..150 {
+        let dns = dns.on_behalf_of(client([198, 51, n as u8, 1], n, false));
+        tokio::spawn(async move { dns.a(&name(&format!("dead{n}.example"))).await });
+    }
+    while dns.health().waiting < 54 {
+        tokio::task::yield_now().await;
+    }
+    let other = dns.on_behalf_of(client([203, 0, 113, 1], 25, false));
+    assert!(timeout(time - DEADLINE / 10, other.a(&name("n.example"))).await.expect("in time").is_ok());
+}
+
+#[tokio::test]
 async fn strangers_from_everywhere_leave_turns_to_whom_something_good_is_known_of() {
     let (_server, dns) = asked_for_dead_names(|n| client([198, n as u8, (n >> 8) as u8, 1], n, false)).await;
     assert_eq!(dns.health().under_way, 96);

@@ -5,12 +5,14 @@
 //! which something good is known apart from the others, and within each by its sessions: the next one goes where the
 //! fewest are held, there to the session that holds the fewest, and of several to the one that has gone longest without.
 //! None may hold more than half as many as are free. A quarter of all is for clients of which something good is known,
-//! which nobody becomes in an hour; of what strangers may have the last third is for networks that hold none.
+//! which nobody becomes in an hour; of what strangers may have the last third is for networks that hold none. And while
+//! strangers wait, a stranger's question that has had its time is to give way: most names are answered for in that.
 //!
 //! Invariants: no more turns are held than there are, and no more questions wait than may; none waits that may be
 //! sent.
 //!
-//! Known limit: strangers from more networks than there are turns keep other strangers waiting.
+//! Known limit: strangers from more networks than there are turns keep other strangers waiting, as long as one that gives
+//! way takes.
 
 use crate::dns::Client;
 use ipnet::IpNet;
@@ -21,7 +23,10 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{interval, sleep, timeout};
+
+/// How often a question that has had its time looks whether another waits.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Whom a question is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -62,6 +67,8 @@ struct State {
     kept: usize,
     /// Questions that may wait yet.
     room: usize,
+    /// Questions of strangers that wait.
+    strangers: usize,
     /// Turns given so far.
     given: u64,
     /// Questions that have waited so far.
@@ -99,6 +106,7 @@ impl Turns {
             free: turns,
             kept: turns / 4,
             room: waiting,
+            strangers: 0,
             given: 0,
             arrived: 0,
             groups: HashMap::new(),
@@ -168,30 +176,47 @@ impl State {
 
     fn wait(&mut self, asker: Asker, sender: oneshot::Sender<Turn>) {
         self.room -= 1;
+        self.strangers += usize::from(!asker.trusted);
         self.arrived += 1;
         self.groups.entry(asker.group()).or_default().1 += 1;
         self.askers.entry(asker).or_default().waiting.push_back((self.arrived, sender));
     }
 
-    /// A question of a group less that waits.
-    fn waits_no_more(room: &mut usize, groups: &mut HashMap<Group, (usize, usize)>, asker: Asker) {
-        *room += 1;
-        if let Some((_, waiting)) = groups.get_mut(&asker.group()) {
-            *waiting -= 1;
+    /// So many questions of one less that wait.
+    fn wait_no_more(&mut self, asker: Asker, count: usize) {
+        self.room += count;
+        self.strangers -= if asker.trusted { 0 } else { count };
+        if let Some((_, waiting)) = self.groups.get_mut(&asker.group()) {
+            *waiting -= count;
         }
     }
 
-    /// The next question that may be sent. Forgets who neither holds a turn nor waits for one.
-    fn next(&mut self) -> Option<(Asker, oneshot::Sender<Turn>)> {
-        let Self { room, groups, askers, .. } = self;
-        askers.retain(|&asker, share| {
-            // Whoever has given up waits no more.
-            while share.waiting.pop_front_if(|(_, sender)| sender.is_closed()).is_some() {
-                Self::waits_no_more(room, groups, asker);
+    /// Forgets who has given up, and who neither holds a turn nor waits for one.
+    fn forget(&mut self) {
+        let mut given_up = Vec::new();
+        self.askers.retain(|&asker, share| {
+            let before = share.waiting.len();
+            while share.waiting.pop_front_if(|(_, sender)| sender.is_closed()).is_some() {}
+            if share.waiting.len() < before {
+                given_up.push((asker, before - share.waiting.len()));
             }
             share.held > 0 || !share.waiting.is_empty()
         });
-        groups.retain(|_, (held, waiting)| *held > 0 || *waiting > 0);
+        given_up.into_iter().for_each(|(asker, count)| self.wait_no_more(asker, count));
+        self.groups.retain(|_, (held, waiting)| *held > 0 || *waiting > 0);
+    }
+
+    /// Whether a stranger waits.
+    fn has_line(&mut self) -> bool {
+        if self.strangers > 0 {
+            self.forget();
+        }
+        self.strangers > 0
+    }
+
+    /// The next question that may be sent.
+    fn next(&mut self) -> Option<(Asker, oneshot::Sender<Turn>)> {
+        self.forget();
         let rank = |(&asker, share): (&Asker, &Share)| {
             let &(arrived, _) = share.waiting.front()?;
             let (held, _) = self.groups.get(&asker.group()).copied().unwrap_or_default();
@@ -199,8 +224,22 @@ impl State {
         };
         let (_, asker) = self.askers.iter().filter_map(rank).min_by_key(|(rank, _)| *rank)?;
         let (_, sender) = self.askers.get_mut(&asker)?.waiting.pop_front()?;
-        Self::waits_no_more(&mut self.room, &mut self.groups, asker);
+        self.wait_no_more(asker, 1);
         Some((asker, sender))
+    }
+}
+
+impl Turn {
+    /// Comes when strangers wait and this one, a stranger's, has been held for so long.
+    pub(super) async fn wanted(&self, after: Duration) {
+        let (Some(state), false) = (&self.state, self.asker.trusted) else {
+            return std::future::pending().await;
+        };
+        sleep(after).await;
+        let mut looks = interval(LOOK);
+        while !lock(state).has_line() {
+            looks.tick().await;
+        }
     }
 }
 

@@ -42,6 +42,9 @@ pub(super) struct Reply {
 }
 
 impl Reply {
+    /// None came in time.
+    pub(super) const LATE: Self = Self { outcome: Err(Failure::TimedOut), ttl: None };
+
     /// Whether the servers know the answer, be it that there is nothing.
     pub(super) fn is_answer(&self) -> bool {
         self.outcome.as_ref().err().is_none_or(|failure| failure.is_void())
@@ -89,7 +92,7 @@ impl Upstream {
     async fn look_up(&self, name: Name, kind: RecordType) -> Result<Lookup, Reply> {
         match timeout(self.patience, self.hickory.lookup(name, kind)).await {
             Ok(lookup) => lookup.map_err(|error| failure(&error)),
-            Err(_) => Err(Reply { outcome: Err(Failure::TimedOut), ttl: None }),
+            Err(_) => Err(Reply::LATE),
         }
     }
 }

@@ -3,6 +3,7 @@ use std::future::Future;
 use std::net::Ipv4Addr;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
+use tokio::time::Instant;
 
 /// Longer than any of these tests.
 const LONG: Duration = Duration::from_secs(3600);
@@ -157,4 +158,28 @@ async fn those_that_wait_are_bounded_for_each_network_too() {
     assert_eq!((refused, turns.waiting()), (16, 4));
     let mut other = pin!(turns.turn(network(2), LONG));
     assert!(now(other.as_mut()).is_none() && turns.waiting() == 5, "another has room");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stranger_s_turn_is_wanted_once_it_has_had_its_time_and_others_wait() {
+    let turns = Turns::new(4, 100);
+    let held = take(&turns, network(1), 1);
+    let known = take(&turns, client(2, 25, true), 1);
+    let others: Vec<Turn> = (3..9).flat_map(|n| take(&turns, network(n), 1)).collect();
+    assert_eq!((held.len(), known.len(), others.len()), (1, 1, 1), "that is all there are for strangers");
+    let after = Duration::from_millis(300);
+    let mut wanted = Box::pin(held[0].wanted(after));
+    assert!(timeout(LONG, wanted.as_mut()).await.is_err(), "nobody waits");
+    let mut waiting = pin!(turns.turn(network(20), LONG));
+    assert!(now(waiting.as_mut()).is_none());
+    let begun = Instant::now();
+    wanted.await;
+    assert!(begun.elapsed() <= LOOK, "it had its time");
+    assert!(timeout(LONG / 2, known[0].wanted(after)).await.is_err(), "who is known is not hurried");
+    let begun = Instant::now();
+    others[0].wanted(after).await;
+    assert!(begun.elapsed() >= after);
+    drop(held);
+    assert!(now(waiting.as_mut()).flatten().is_some());
+    assert!(timeout(LONG, others[0].wanted(after)).await.is_err(), "nobody waits any more");
 }
