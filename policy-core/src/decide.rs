@@ -232,11 +232,13 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// A spamtrap among the recipients is remembered once a transaction.
+    /// A spamtrap among the recipients is remembered once a transaction, but for a bounce: who writes to others in the trap's
+    /// name has innocent servers send it there.
     fn springs_trap(&self, session: &mut Session) -> bool {
         let recipient = self.facts.envelope.recipient.as_ref().filter(|_| self.facts.stage == Stage::Rcpt);
         let trap = recipient.is_some_and(|recipient| self.policy.spamtraps.contains(recipient));
-        if trap && !std::mem::replace(&mut session.transaction.trapped, true) {
+        let is_charged = trap && !self.identities.traits.is_from_nobody();
+        if is_charged && !std::mem::replace(&mut session.transaction.trapped, true) {
             let Appraisal { identities, standing } =
                 self.state.appraise_identities(Arc::clone(&self.identities), self.now);
             let decided = Some(Decided::of(&identities, &standing));

@@ -872,6 +872,14 @@ fn unknown_recipients_and_spamtraps_are_remembered() {
     assert!(after > before + 0.2, "{before} {after}");
     let end = Facts { stage: Stage::EndOfMessage, ..trapped };
     assert_eq!(code(&server.ask(&end)), "spamtrap", "what a trap let in is let in to its end");
+    let server = Server::new((*server.policy).clone());
+    let mut bounce = server.proper("203.0.113.77", "mail.third.example");
+    (bounce.envelope.sender, bounce.envelope.recipient) =
+        (Sender::new(""), Mailbox::new("trap@dest.example"));
+    assert!(bounce.envelope.sender.is_some());
+    assert_eq!(code(&server.ask(&bounce)), "spamtrap");
+    let held = server.state.explain(&server.policy, &bounce, server.now.get());
+    assert!(held.identities.iter().all(|key| key.reading.slow.bad == 0.0), "{:?}", held.identities);
 }
 
 #[test]
