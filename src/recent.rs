@@ -132,14 +132,14 @@ impl Recent {
         let Some((_, record)) = found else { return false };
         let record = Arc::make_mut(record);
         record.subject = later.subject.clone().or(record.subject.take());
-        let is_first = is_whole && record.facts.stage < Stage::Data;
+        let is_told = record.facts.stage >= Stage::Data && record.facts.message.queue_id.is_some();
         if is_whole {
             record.facts = facts;
         } else if record.facts.message.queue_id.is_none() {
             // Postfix has none before the first recipient is in.
             Arc::make_mut(&mut record.facts).message.queue_id = queue_id.clone();
         }
-        is_first && queue_id.is_some()
+        is_whole && !is_told && queue_id.is_some()
     }
 
     /// The newest decision on the message of this queue id from this client. A mail server uses an id again, but

@@ -41,7 +41,8 @@ const K_OWN: f32 = 4.0;
 /// The least share of good mail that is told apart: two messages of a thousand.
 const LEAST_SHARE: f32 = 0.002;
 /// What the odds of spam are divided by where spam alone is reported, or little else so far: there what is known of good
-/// mail's networks and names is mostly bad. It keeps the good mail that waits below 0.5 % on two traces of which only spam was labelled.
+/// mail's networks and names is mostly bad. It keeps the good mail that waits below 0.5 % on two traces of which only spam
+/// was labelled.
 const DOUBT: f32 = 8.0;
 /// What they are divided by where much of all mail is spam: so much for each spam that comes upon a good message, if that
 /// is more than 1. The more spam there is, the more good mail is among what looks like it. It brings the good mail that

@@ -100,7 +100,8 @@ async fn what_setup_prints_works_keeps_what_was_there_and_is_undone() -> TestRes
         served.program.has_decided(seen + 1).await?;
         // An operator finds it by the id in Postfix's log.
         let line = served.program.wait_for(logged, ", queue_id=").await?;
-        let queue_id = line.split(", ").find_map(|field| field.strip_prefix("queue_id=")).unwrap_or_default();
+        let queue_id =
+            line.split(", ").find_map(|field| field.strip_prefix("queue_id=")).ok_or("no queue id")?;
         postfix.log().wait_for(&format!("{queue_id}: client=")).await?;
         let (codes, text) = served.doctor(Some(&etc(&postfix)), &[]).await?;
         assert!(codes.is_empty() && text.starts_with("nothing is wrong"), "{way}: {text}");

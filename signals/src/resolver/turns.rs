@@ -206,8 +206,8 @@ impl State {
         self.groups.retain(|_, (held, waiting)| *held > 0 || *waiting > 0);
     }
 
-    /// Whether a stranger waits.
-    fn has_line(&mut self) -> bool {
+    /// Whether a stranger waits for a turn.
+    fn is_awaited(&mut self) -> bool {
         if self.strangers > 0 {
             self.forget();
         }
@@ -237,7 +237,7 @@ impl Turn {
         };
         sleep(after).await;
         let mut looks = interval(LOOK);
-        while !lock(state).has_line() {
+        while !lock(state).is_awaited() {
             looks.tick().await;
         }
     }
