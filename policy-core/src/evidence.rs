@@ -207,14 +207,19 @@ impl Record {
         self.landmark = landmark;
     }
 
-    /// The record as it may be taken over from a file: `None` when its numbers are none. What was written
-    /// under a clock that ran ahead by more than a day counts as of `now`, undiminished.
+    /// The record as it may be taken over from a file: `None` when its numbers are none.
     pub(crate) fn taken_over(mut self, now: Timestamp) -> Option<Self> {
         let tallies = [self.fast, self.slow].into_iter().flat_map(|tally| [tally.good, tally.bad]);
         let mut numbers = tallies.chain([self.today, self.busiest]);
         if !numbers.all(f32::is_finite) {
             return None;
         }
+        self.right_clock(now);
+        Some(self)
+    }
+
+    /// What was written under a clock that ran ahead counts as of `now`, undiminished.
+    pub(crate) fn right_clock(&mut self, now: Timestamp) {
         let today = day_of(now);
         if Timestamp::from_secs(self.landmark.into()).is_from_a_wrong_clock(now) {
             self.landmark = now.as_secs_u32();
@@ -223,7 +228,6 @@ impl Record {
         if self.day > today.saturating_add(1) {
             self.day = today;
         }
-        Some(self)
     }
 
     /// Adds what another host has recorded of the same identity.

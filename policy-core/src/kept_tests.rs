@@ -1,4 +1,5 @@
 use super::*;
+use crate::evidence::Weight;
 use crate::facts::Facts;
 use crate::feedback::{News, Source, Subject};
 use crate::fixtures::facts;
@@ -135,6 +136,18 @@ fn a_clock_set_back_keeps_evidence_and_frees_who_waits() {
         _ => None,
     });
     assert!(waiting.into_iter().all(|deferral| deferral.taken_over(back) == Some(deferral)));
+}
+
+#[test]
+fn what_is_new_counts_after_a_clock_is_set_back() {
+    let state = busy();
+    let key = Key::address("192.0.0.7".parse().unwrap());
+    let back = Timestamp::from_secs(1_600_000_000);
+    let bad = |at| state.ledger.read(&key, at).slow.bad;
+    let before = bad(NOW);
+    state.sweep(state.segments(), back);
+    state.ledger.add(key, Weight { bad: 3.0, ..Weight::default() }, back);
+    assert!((bad(back) - before - 3.0).abs() < 1e-2, "{before} {}", bad(back));
 }
 
 #[test]

@@ -296,11 +296,13 @@ impl Ledger {
         self.records.segments()
     }
 
-    /// Drops from one segment what has faded away, or had no news for as many days as anything is kept.
+    /// Drops from one segment what has faded away, or had no news for as many days as anything is kept. After a clock
+    /// was set back, no record stays in the future: nothing that is new would count beside it.
     pub(crate) fn sweep(&self, segment: usize, days: u64, now: Timestamp) {
-        let stays =
-            |record: &Record| record.worth(now) > FORGOTTEN && u64::from(record.quiet_days(now)) <= days;
-        self.records.sweep(segment, |_, record| stays(record));
+        self.records.sweep(segment, |_, record| {
+            record.right_clock(now);
+            record.worth(now) > FORGOTTEN && u64::from(record.quiet_days(now)) <= days
+        });
     }
 
     /// Identities held, the most that can be held, and octets taken.

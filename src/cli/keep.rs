@@ -5,7 +5,7 @@ use super::output::{bad_config, failed, print};
 use super::remote::Daemon;
 use crate::admin::client::ClientError;
 use crate::admin::pipe;
-use crate::clock;
+use crate::clock::Clock;
 use crate::store::{self, Import, ImportError, Imported};
 use clap::Args;
 use http_body_util::BodyExt;
@@ -98,7 +98,7 @@ fn import_stopped(args: &ImportArgs, directory: &Path, lines: Box<dyn Read + Sen
         Err(error) => return bad_config(&error),
     };
     let how = if args.replace { Import::Replace } else { Import::Merge };
-    match store::import(directory, memory, &mut BufReader::new(lines), how, clock::system_now()) {
+    match store::import(directory, memory, &mut BufReader::new(lines), how, &Clock::system()) {
         Ok(imported) => told(imported),
         Err(ImportError::Store(error)) => failed(&error),
         Err(error @ ImportError::OtherState(_)) => failed(&error),

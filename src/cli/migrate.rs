@@ -3,7 +3,7 @@
 use super::output::{bad_config, complain, failed, print};
 use super::remote::Daemon;
 use crate::admin::pipe;
-use crate::clock;
+use crate::clock::{self, Clock};
 use crate::migrate::{self, Carried, Program};
 use crate::store::{self, Imported};
 use clap::Args;
@@ -73,7 +73,7 @@ pub(super) fn carry(program: Program, places: &[PathBuf], into: &Into<'_>) -> Ex
         Ok(config) => config.memory,
         Err(error) => return bad_config(&error),
     };
-    match store::know(directory, memory, &carried.known, now) {
+    match store::know(directory, memory, &carried.known, &Clock::system()) {
         Ok(taken) => tell(program, &carried, Some(taken)),
         Err(error) => failed(&error),
     }

@@ -1,6 +1,7 @@
 //! What goes on beside the answers for as long as the daemon runs: the state is swept, and the log is told of changes and
 //! of how lookups are doing.
 
+use crate::clock::Turn;
 use crate::engine::Engine;
 use crate::log;
 use policy_core::audit::Change;
@@ -9,7 +10,7 @@ use signals::resolver::Health;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 /// Each second a sixtieth of the state is swept, so that all of it is visited each minute.
 const SWEEPS: usize = 60;
@@ -25,6 +26,7 @@ pub(super) async fn sweep(engine: Engine) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        engine.clock().watch().into_iter().for_each(tell_turn);
         let (state, now) = (Arc::clone(engine.state()), engine.clock().now());
         let swept =
             tokio::task::spawn_blocking(move || state.sweep(state.segments().div_ceil(SWEEPS), now)).await;
@@ -32,6 +34,19 @@ pub(super) async fn sweep(engine: Engine) {
             error!(%error, "a sweep failed");
         }
         told = tell_changes(&engine, told);
+    }
+}
+
+/// Says that the system's clock has leapt, and what became of it.
+fn tell_turn(turn: Turn) {
+    let length = |by: Duration| humantime::format_duration(Duration::from_secs(by.as_secs())).to_string();
+    match turn {
+        Turn::Ahead(by) => warn!(ahead = length(by), "the clock has leapt, and is not followed for a day"),
+        Turn::Back(by) => warn!(back = length(by), "the clock has leapt, and is not followed for a day"),
+        Turn::Returned => info!("the clock stands right again"),
+        Turn::Followed => warn!(
+            "the clock has stood so for a day, and is followed: evidence fades by the time that it leapt"
+        ),
     }
 }
 

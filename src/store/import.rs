@@ -15,6 +15,7 @@ use super::recover;
 use super::shelf::Shelf;
 use super::writer::write_new;
 use super::{Store, StoreError, directory, numbers, owner};
+use crate::clock::Clock;
 use policy_core::State;
 use policy_core::kept::Entry;
 use policy_core::known::{Heard, Known};
@@ -84,10 +85,10 @@ pub fn import(
     memory: usize,
     lines: &mut impl BufRead,
     how: Import,
-    now: Timestamp,
+    clock: &Clock,
 ) -> Result<Imported, ImportError> {
     let theirs = read_head(lines)?;
-    owner::kept(path, || take_in(path, memory, theirs, lines, how, now))
+    owner::kept(path, || take_in(path, memory, theirs, lines, how, clock))
 }
 
 fn take_in(
@@ -96,16 +97,18 @@ fn take_in(
     theirs: Option<[u8; 16]>,
     lines: &mut impl BufRead,
     how: Import,
-    now: Timestamp,
+    clock: &Clock,
 ) -> Result<Imported, ImportError> {
+    let begun = clock.now();
     let place = match (how, theirs) {
         (Import::Replace, Some(secret)) => {
-            Place { state: State::new(memory, secret, now), secret, directory: Directory::hold(path)? }
+            Place { state: State::new(memory, secret, begun), secret, directory: Directory::hold(path)? }
         }
         (Import::Replace, None) => return Err(ImportError::Line(1, NO_SECRET.to_owned())),
-        (Import::Merge, Some(secret)) => existing(path, memory, secret, now)?,
-        (Import::Merge, None) => existing(path, memory, super::secret().map_err(StoreError::Random)?, now)?,
+        (Import::Merge, Some(secret)) => existing(path, memory, secret, clock)?,
+        (Import::Merge, None) => existing(path, memory, super::secret().map_err(StoreError::Random)?, clock)?,
     };
+    let now = clock.now();
     let mut taking = Taking::new(&place.state, how, theirs == Some(place.secret), now);
     each_line(lines, |_, line| {
         taking.take(line);
@@ -160,10 +163,11 @@ const TOO_MANY: &str =
 ///
 /// A daemon holds the directory, or it cannot be written; nothing has changed. Or all is written, and its owner cannot
 /// be set: [`StoreError::Owner`].
-pub fn know(path: &Path, memory: usize, known: &[Known], now: Timestamp) -> Result<Imported, ImportError> {
+pub fn know(path: &Path, memory: usize, known: &[Known], clock: &Clock) -> Result<Imported, ImportError> {
     let new = super::secret().map_err(StoreError::Random)?;
     owner::kept(path, || {
-        let place = existing(path, memory, new, now)?;
+        let place = existing(path, memory, new, clock)?;
+        let now = clock.now();
         let mut imported = Imported::default();
         known.iter().for_each(|known| imported.know(&place.state, known, now));
         place.write(path, now)?;
@@ -204,10 +208,10 @@ impl Place {
 }
 
 /// The state that is there; where there is none, one begins that has the lines' secret.
-fn existing(path: &Path, memory: usize, theirs: [u8; 16], now: Timestamp) -> Result<Place, ImportError> {
+fn existing(path: &Path, memory: usize, theirs: [u8; 16], clock: &Clock) -> Result<Place, ImportError> {
     match directory::read_head(path) {
         Ok(Found::Nothing) if !path.join("pages").exists() => {
-            let state = State::new(memory, theirs, now);
+            let state = State::new(memory, theirs, clock.now());
             return Ok(Place { state, secret: theirs, directory: Directory::hold(path)? });
         }
         Ok(Found::Head(head)) if !is_readable(head.version) => {
@@ -215,7 +219,7 @@ fn existing(path: &Path, memory: usize, theirs: [u8; 16], now: Timestamp) -> Res
         }
         _ => {}
     }
-    let (state, kept) = recover::hold(path, memory, now)?;
+    let (state, kept) = recover::hold(path, memory, clock)?;
     let secret = kept.secret;
     let directory = kept.directory.map_or_else(|| Directory::hold(path), Ok)?;
     Ok(Place { state, secret, directory })

@@ -4,7 +4,7 @@
 //! let (state, store) = store::open(directory, memory, &clock)?;   reads what is there, begins to write
 //! store.flush().await?;                                          all that was learned before is on the disk
 //! store.close().await;                                           writes the rest, gives the lock back
-//! store::export(directory, now, &mut lines)?; store::import(directory, memory, lines, Import::Merge, now)?;
+//! store::export(directory, now, &mut lines)?; store::import(directory, memory, lines, Import::Merge, &clock)?;
 //! ```
 //!
 //! One thread owns the disk. Each second, and for each flush, it takes the pages that have changed from the
@@ -21,12 +21,10 @@
 //! | journal emptied or gone | told; begins empty |
 //! | another version | set aside as `version-N-STAMP`; begins empty |
 //! | a second daemon | refused: [`StoreError::Locked`] names the lock and who holds it |
-//! | clock set back | told; evidence from the future counts as of now, who waited may come in |
+//! | clock behind the last write by more than an hour, or ahead by more than a week | told; time goes on from the last write until the clock is right, or has stood so for a day |
 //!
 //! Bounds: memory is that of the shelf, one batch of pages, and eight octets for each page; the disk has each page
 //! about twice, 64 MiB of journal, and at most three databases that were set aside.
-//!
-//! Known limit: a clock that runs ahead by months makes evidence fade as if they had passed.
 
 mod directory;
 mod export;
@@ -161,7 +159,7 @@ impl Store {
 /// Another process holds the directory, or the system is short of something. A directory that cannot be used
 /// is no error: the state is then kept in memory until it can.
 pub fn open(directory: &Path, memory: usize, clock: &Clock) -> Result<(Arc<State>, Store), StoreError> {
-    let (state, kept) = recover::begin(directory, memory, clock.now())?;
+    let (state, kept) = recover::begin(directory, memory, clock)?;
     let state = Arc::new(state);
     let durable = Arc::new(AtomicBool::new(kept.is_open()));
     let secret = Secret(kept.secret);

@@ -5,6 +5,7 @@ use super::format::{self, AUDIT, HEADING, Heading, LABELS, LEARNED, OVERRIDES, V
 use super::shelf::{Shelf, ShelfError};
 use super::writer::write_heading;
 use super::{StoreError, salvage, secret};
+use crate::clock::Clock;
 use policy_core::State;
 use policy_core::kept::{Book, PageId};
 use policy_core::time::Timestamp;
@@ -12,17 +13,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tracing::{error, info, warn};
 
 /// Parts that a table is read in.
 const SLICES: u32 = 32;
 /// Threads that read at most.
 const READERS: usize = 4;
-/// A state that is older than this is told.
-const OLD: Duration = Duration::from_secs(35 * 86_400);
-/// A clock that stands this much before the last write has been set back.
-const SET_BACK: Duration = Duration::from_secs(60);
 
 const DAMAGED_IN_PART: &str = "state is damaged in part, set aside; what could be read is kept";
 
@@ -47,18 +44,19 @@ impl Kept {
 }
 
 /// Reads the state of a directory, or begins one.
-pub(super) fn begin(path: &Path, memory: usize, now: Timestamp) -> Result<(State, Kept), StoreError> {
-    match hold(path, memory, now) {
+pub(super) fn begin(path: &Path, memory: usize, clock: &Clock) -> Result<(State, Kept), StoreError> {
+    match hold(path, memory, clock) {
         Err(StoreError::Unusable { directory, source }) => {
             error!(directory = %directory.display(), error = %source, "state cannot be kept, it is in memory only until it can");
-            from_memory(path, memory, now)
+            from_memory(path, memory, clock)
         }
         other => other,
     }
 }
 
-/// Holds the directory and reads it.
-pub(super) fn hold(path: &Path, memory: usize, now: Timestamp) -> Result<(State, Kept), StoreError> {
+/// Holds the directory and reads it. From then on the clock goes on from the last write.
+pub(super) fn hold(path: &Path, memory: usize, clock: &Clock) -> Result<(State, Kept), StoreError> {
+    let now = clock.now();
     let unusable = |source| StoreError::Unusable { directory: path.to_owned(), source };
     let directory = Directory::hold(path)?;
     directory.tidy().map_err(unusable)?;
@@ -80,6 +78,7 @@ pub(super) fn hold(path: &Path, memory: usize, now: Timestamp) -> Result<(State,
     if known != Some(secret) || !current {
         directory.write_head(secret).map_err(unusable)?;
     }
+    let now = begun(clock, heading);
     let state = State::new(memory, secret, now);
     let lost = heading.is_none() && was_there;
     if lost && !told {
@@ -88,7 +87,7 @@ pub(super) fn hold(path: &Path, memory: usize, now: Timestamp) -> Result<(State,
     if heading.is_none() && !was_there {
         begin_heading(&shelf, &state, secret, now);
     }
-    let read = read(&shelf, &state, heading, now);
+    let read = read(&shelf, &state, now);
     let path = path.to_owned();
     let mut kept =
         Kept { path, secret, directory: Some(directory), shelf: Some(shelf), read: true, whole: false };
@@ -167,33 +166,38 @@ fn begin_anew(kept: &mut Kept, damage: &str, now: Timestamp) -> Result<(), Store
 }
 
 /// A state that nobody keeps yet, with what can be read of the directory all the same.
-fn from_memory(path: &Path, memory: usize, now: Timestamp) -> Result<(State, Kept), StoreError> {
+fn from_memory(path: &Path, memory: usize, clock: &Clock) -> Result<(State, Kept), StoreError> {
     let head = match directory::read_head(path) {
         Ok(Found::Head(head)) if is_readable(head.version) => Some(head.secret),
         _ => None,
     };
     let secret = head.map_or_else(secret, Ok).map_err(StoreError::Random)?;
+    let copy = std::env::temp_dir().join(format!("tempfail-{}-state", std::process::id()));
+    let shelf = head.map(|_| open_copy(&path.join("pages"), &copy));
+    let heading = shelf.as_ref().and_then(|shelf| read_heading(shelf.as_ref().ok()?));
+    let now = begun(clock, heading);
     let state = State::new(memory, secret, now);
-    let read = head.is_some() && read_copy(&path.join("pages"), &state, now);
+    let read = shelf.map(|shelf| shelf.and_then(|shelf| read(&shelf, &state, now)));
+    let _ = std::fs::remove_dir_all(copy);
+    if let Some(Err(error)) = &read {
+        warn!(error, "what is in the directory was not read, or not all of it");
+    }
+    let read = matches!(read, Some(Ok(())));
     let kept = Kept { path: path.to_owned(), secret, directory: None, shelf: None, read, whole: true };
     Ok((state, kept))
 }
 
-/// Reads a database that nothing can be written beside, from a copy. Returns whether all of it was read.
-fn read_copy(pages: &Path, state: &State, now: Timestamp) -> bool {
-    let copy = std::env::temp_dir().join(format!("tempfail-{}-state", std::process::id()));
-    let read = directory::put_files(pages, &copy, |from, to| std::fs::copy(from, to).map(drop))
-        .map_err(|error| error.to_string())
-        .and_then(|()| {
-            let shelf = Shelf::open(&copy).map_err(|error| error.to_string())?;
-            let heading = read_heading(&shelf);
-            read(&shelf, state, heading, now)
-        });
-    if let Err(error) = &read {
-        warn!(error, "what is in the directory was not read, or not all of it");
-    }
-    let _ = std::fs::remove_dir_all(copy);
-    read.is_ok()
+/// Opens a database that nothing can be written beside, as a copy.
+fn open_copy(pages: &Path, copy: &Path) -> Result<Shelf, String> {
+    directory::put_files(pages, copy, |from, to| std::fs::copy(from, to).map(drop))
+        .map_err(|error| error.to_string())?;
+    Shelf::open(copy).map_err(|error| error.to_string())
+}
+
+/// When it is, seen from the last write.
+fn begun(clock: &Clock, heading: Option<Heading>) -> Timestamp {
+    heading.iter().for_each(|heading| clock.go_on_from(heading.written));
+    clock.now()
 }
 
 /// The heading, if it can be read.
@@ -202,11 +206,8 @@ pub(super) fn read_heading(shelf: &Shelf) -> Option<Heading> {
 }
 
 /// Reads everything into `state`. An error tells of what could not be read; the rest has been.
-fn read(shelf: &Shelf, state: &State, heading: Option<Heading>, now: Timestamp) -> Result<(), String> {
+fn read(shelf: &Shelf, state: &State, now: Timestamp) -> Result<(), String> {
     let began = Instant::now();
-    if let Some(heading) = heading {
-        tell_of_clock(heading.written, now);
-    }
     let counts = Counts::default();
     read_pages(shelf, state, now, &counts);
     let labels = read_labels(shelf, state, now);
@@ -311,18 +312,4 @@ fn read_rulings(shelf: &Shelf, state: &State, now: Timestamp) -> Result<(), Stri
         kept.into_iter().for_each(|kept| state.restore_change(kept));
     }
     Ok(())
-}
-
-fn tell_of_clock(written: Timestamp, now: Timestamp) {
-    let (back, ahead) = (written.since(now), now.since(written));
-    if back > SET_BACK {
-        let by = humantime::format_duration(Duration::from_secs(back.as_secs())).to_string();
-        warn!(
-            by,
-            "the clock stands before the last write of the state: what is from the future counts as of now"
-        );
-    } else if ahead > OLD {
-        let ago = humantime::format_duration(Duration::from_secs(ahead.as_secs())).to_string();
-        warn!(ago, "the state was last written long ago, or the clock runs ahead: its evidence has faded");
-    }
 }

@@ -18,6 +18,10 @@ use tempfile::TempDir;
 mod damage;
 
 const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
+
+fn clock() -> Clock {
+    Clock::manual(NOW).into()
+}
 const MEMORY: usize = 16 << 20;
 
 fn facts(n: u8) -> Facts {
@@ -104,6 +108,31 @@ async fn what_was_flushed_is_there_after_a_restart() {
 }
 
 #[tokio::test]
+async fn time_goes_on_from_the_last_write_where_the_system_stands_far_from_it() {
+    let soon = Clock::system().now().after(Duration::from_secs(200 * 86_400));
+    let dir = tempfile::tempdir().unwrap();
+    let (state, store) = open_at(dir.path(), MEMORY, soon);
+    let appraisal = state.appraise(&facts(7), soon);
+    policy_core::learn(&state, &appraisal, Outcome::ReportedHam, soon);
+    let thought = |state: &State, at| state.appraise(&facts(7), at).standing.log_odds;
+    let before = thought(&state, soon);
+    store.close().await;
+    let clock = Clock::system();
+    let (state, store) = open(dir.path(), MEMORY, &clock).unwrap();
+    let begun = clock.now();
+    assert!(begun >= soon && begun < soon.after(Duration::from_secs(3600)));
+    state.sweep(state.segments(), begun);
+    assert!((thought(&state, begun) - before).abs() < 1e-2);
+    store.close().await;
+    // One that imports into the directory does the same.
+    know(dir.path(), MEMORY, &[], &Clock::system()).unwrap();
+    let clock = Clock::system();
+    let (state, store) = open(dir.path(), MEMORY, &clock).unwrap();
+    assert!((thought(&state, clock.now()) - before).abs() < 1e-2);
+    store.close().await;
+}
+
+#[tokio::test]
 async fn another_cap_on_memory_keeps_everything() {
     let (dir, thoughts) = written(20).await;
     for memory in [2 * MEMORY, MEMORY] {
@@ -179,7 +208,7 @@ async fn what_can_be_read_is_there_again_after_a_kill_before_it_was_written() {
     shelf.sync().unwrap();
     drop(shelf);
     // Nothing of a state that is only held is written.
-    let read = || recover::hold(dir.path(), MEMORY, NOW).unwrap().0.entries().flatten().count();
+    let read = || recover::hold(dir.path(), MEMORY, &clock()).unwrap().0.entries().flatten().count();
     let first = read();
     assert!(first > 0);
     assert!(names(dir.path()).iter().any(|name| name.starts_with("corrupt-")));
@@ -266,7 +295,7 @@ async fn a_state_of_version_1_is_read_and_becomes_one_of_this() {
     let lines: String =
         lines.lines().filter(|line| !has_labels(line)).map(|line| format!("{line}\n")).collect();
     let other = tempfile::tempdir().unwrap();
-    import(other.path(), MEMORY, &mut lines.as_bytes(), Import::Replace, NOW).unwrap();
+    import(other.path(), MEMORY, &mut lines.as_bytes(), Import::Replace, &clock()).unwrap();
     let (state, store) = open_at(other.path(), MEMORY, NOW);
     assert_thought(&state, &thoughts);
     store.close().await;
@@ -314,7 +343,7 @@ async fn the_version_before_is_read_as_it_was() {
     );
     let new = tempfile::tempdir().unwrap();
     let older = lines.replacen(":2,", ":1,", 1);
-    import(new.path(), MEMORY, &mut older.as_bytes(), Import::Replace, NOW).unwrap();
+    import(new.path(), MEMORY, &mut older.as_bytes(), Import::Replace, &clock()).unwrap();
     assert_eq!(sorted(&exported(new.path())), sorted(&lines));
 }
 
@@ -343,7 +372,7 @@ async fn overrides_and_audit_outlive_a_kill_and_move_with_an_export() {
     store.close().await;
     let lines = exported(dir.path());
     let (other, _) = written(1).await;
-    import(other.path(), MEMORY, &mut lines.as_bytes(), Import::Merge, NOW).unwrap();
+    import(other.path(), MEMORY, &mut lines.as_bytes(), Import::Merge, &clock()).unwrap();
     let merged = exported(other.path());
     assert!(merged.contains("\"192.0.2.0/24\"") && merged.contains("\"bad.example\""), "{merged}");
     assert!(merged.contains("{\"change\":{"), "{merged}");
@@ -435,7 +464,7 @@ async fn an_export_replaces_another_state_whole() {
     let lines = exported(dir.path());
     assert!(lines.starts_with("{\"tempfail-state\":3,\"secret\":\""), "{}", &lines[..80]);
     let (other, _) = written(3).await;
-    let imported = import(other.path(), MEMORY, &mut lines.as_bytes(), Import::Replace, NOW).unwrap();
+    let imported = import(other.path(), MEMORY, &mut lines.as_bytes(), Import::Replace, &clock()).unwrap();
     assert_eq!(imported.entries as usize, lines.lines().count() - 3, "head, weights and labels are none");
     assert_eq!((imported.expired, imported.foreign), (0, 0));
     assert_eq!(sorted(&exported(other.path())), sorted(&lines));
@@ -453,9 +482,9 @@ async fn weights_of_another_model_are_left_out_of_an_import() {
     let fewer = format!("{}{}", &lines[..numbers], &lines[second..]);
     for how in [Import::Replace, Import::Merge] {
         let new = tempfile::tempdir().unwrap();
-        let imported = import(new.path(), MEMORY, &mut fewer.as_bytes(), how, NOW).unwrap();
+        let imported = import(new.path(), MEMORY, &mut fewer.as_bytes(), how, &clock()).unwrap();
         assert!(imported.other_model && imported.entries > 0, "{imported:?}");
-        let whole = import(new.path(), MEMORY, &mut lines.as_bytes(), Import::Replace, NOW).unwrap();
+        let whole = import(new.path(), MEMORY, &mut lines.as_bytes(), Import::Replace, &clock()).unwrap();
         assert!(!whole.other_model);
     }
 }
@@ -465,15 +494,15 @@ async fn merging_adds_and_under_another_secret_only_networks_are_added() {
     let (dir, thoughts) = written(6).await;
     let lines = exported(dir.path());
     let new = dir.path().join("new");
-    import(&new, MEMORY, &mut lines.as_bytes(), Import::Merge, NOW).unwrap();
+    import(&new, MEMORY, &mut lines.as_bytes(), Import::Merge, &clock()).unwrap();
     assert_eq!(sorted(&exported(&new)), sorted(&lines));
-    let twice = import(&new, MEMORY, &mut lines.as_bytes(), Import::Merge, NOW).unwrap();
+    let twice = import(&new, MEMORY, &mut lines.as_bytes(), Import::Merge, &clock()).unwrap();
     assert_eq!(twice.foreign, 0);
     let (state, store) = open_at(&new, MEMORY, NOW);
     assert!(thought_of(&state, 2) < thoughts[2], "twice as much good was heard");
     store.close().await;
     let (other, _) = written(0).await;
-    let merged = import(other.path(), MEMORY, &mut lines.as_bytes(), Import::Merge, NOW).unwrap();
+    let merged = import(other.path(), MEMORY, &mut lines.as_bytes(), Import::Merge, &clock()).unwrap();
     assert!(merged.foreign > 0 && merged.entries > 0, "{merged:?}");
 }
 
@@ -524,7 +553,8 @@ async fn an_import_that_fails_changes_nothing() {
     ];
     for (lines, what) in bad {
         for how in [Import::Merge, Import::Replace] {
-            let error = import(dir.path(), MEMORY, &mut lines.as_bytes(), how, NOW).unwrap_err().to_string();
+            let error =
+                import(dir.path(), MEMORY, &mut lines.as_bytes(), how, &clock()).unwrap_err().to_string();
             assert!(error.contains(what), "{error}");
         }
     }
@@ -557,11 +587,11 @@ async fn what_root_imports_and_exports_stays_the_daemons() {
     }
     let owners = || files(into.path()).into_iter().map(|file| file.metadata().unwrap().uid());
     for how in [Import::Replace, Import::Merge] {
-        import(into.path(), MEMORY, &mut lines.as_bytes(), how, NOW).unwrap();
+        import(into.path(), MEMORY, &mut lines.as_bytes(), how, &clock()).unwrap();
         assert!(owners().count() > 2 && owners().all(|owner| owner == daemon));
     }
     exported(into.path());
     assert!(owners().all(|owner| owner == daemon));
-    know(into.path(), MEMORY, &[], NOW).unwrap();
+    know(into.path(), MEMORY, &[], &clock()).unwrap();
     assert!(owners().all(|owner| owner == daemon));
 }

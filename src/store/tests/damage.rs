@@ -47,7 +47,7 @@ async fn a_state_without_mail_has_lost_nothing() {
     let dir = tempfile::tempdir().unwrap();
     for _ in 0..2 {
         // As after kill -9: nothing is written at the end.
-        drop(recover::hold(dir.path(), MEMORY, NOW).unwrap());
+        drop(recover::hold(dir.path(), MEMORY, &clock()).unwrap());
         let (_, told) = reopened(dir.path()).await;
         assert!(!told.contains(LOST), "{told}");
     }
