@@ -233,20 +233,22 @@ impl<'a> Case<'a> {
     }
 
     /// A spamtrap among the recipients is remembered once a transaction, but for a bounce: who writes to others in the trap's
-    /// name has innocent servers send it there.
+    /// name has innocent servers send it there. Each trap is a reporter by itself: whoever has others sign it up for their
+    /// letters is not to close them.
     fn springs_trap(&self, session: &mut Session) -> bool {
         let recipient = self.facts.envelope.recipient.as_ref().filter(|_| self.facts.stage == Stage::Rcpt);
-        let trap = recipient.is_some_and(|recipient| self.policy.spamtraps.contains(recipient));
-        let is_charged = trap && !self.identities.traits.is_from_nobody();
+        let trap = recipient.and_then(|recipient| self.policy.spamtraps.entry_of(recipient));
+        let Some(trap) = trap else { return false };
+        let is_charged = !self.identities.traits.is_from_nobody();
         if is_charged && !std::mem::replace(&mut session.transaction.trapped, true) {
             let Appraisal { identities, standing } =
                 self.state.appraise_identities(Arc::clone(&self.identities), self.now);
             let decided = Some(Decided::of(&identities, &standing));
             let subject = feedback::Subject { message: self.message, let_in: self.now, identities, decided };
-            let news = News { source: Source::Trap, reporter: "", spam: true, forgeable: false };
+            let news = News { source: Source::Trap, reporter: &trap, spam: true, forgeable: false };
             self.state.hear(&self.policy.sources, &subject, news, self.now);
         }
-        trap
+        true
     }
 
     /// Sender's domain and recipient, by which a retry is known.

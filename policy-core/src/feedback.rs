@@ -129,11 +129,13 @@ pub struct Sources([SourceRule; Source::ALL.len()]);
 
 impl Default for Sources {
     /// People and other servers are capped: one who complains of everything, or of one sender again and again,
-    /// must not close it to all others. This server's own filter and traps are not.
+    /// must not close it to all others. A trap says one word a day of a sender: anybody can sign it up for a shop's
+    /// letters. This server's own filter is not capped.
     fn default() -> Self {
         Self(Source::ALL.map(|source| {
             let (per_sender, per_reporter, per_day) = match source {
-                Source::Filter | Source::Trap => (0, 0, 0),
+                Source::Filter => (0, 0, 0),
+                Source::Trap => (1, 0, 0),
                 Source::Complaint => (1, 20, 500),
                 Source::Api => (0, 1000, 5000),
                 Source::Person => (1, 100, 2000),

@@ -50,17 +50,27 @@ pub struct Recipients {
 }
 
 impl Recipients {
-    /// Whether a recipient is among them. Local parts compare without case here, as every mail server of
-    /// today delivers them.
+    /// Whether a recipient is among them.
     pub fn contains(&self, recipient: &Mailbox) -> bool {
+        self.entry_of(recipient).is_some()
+    }
+
+    /// What a recipient is among them by: the local part, the domain or both. Local parts compare without case here, as
+    /// every mail server of today delivers them.
+    pub(crate) fn entry_of(&self, recipient: &Mailbox) -> Option<CompactString> {
         if self.is_empty() {
-            return false;
+            return None;
         }
         let local_part = recipient.folded_local_part();
-        let whole = || recipient.domain.as_ref().map(|d| CompactString::from(format!("{local_part}@{d}")));
-        self.local_parts.contains(local_part.as_str())
-            || recipient.domain.as_ref().is_some_and(|domain| self.domains.contains(domain))
-            || !self.addresses.is_empty() && whole().is_some_and(|whole| self.addresses.contains(&whole))
+        if self.local_parts.contains(&local_part) {
+            return Some(local_part);
+        }
+        let domain = recipient.domain.as_ref()?;
+        if self.domains.contains(domain) {
+            return Some(domain.as_str().into());
+        }
+        let whole = || CompactString::from(format!("{local_part}@{domain}"));
+        (!self.addresses.is_empty()).then(whole).filter(|whole| self.addresses.contains(whole))
     }
 
     /// Whether there are none.

@@ -758,18 +758,26 @@ fn a_newcomer_does_not_wait_behind_its_networks_spammers() {
 #[test]
 fn a_bounce_to_an_unknown_recipient_is_not_held_against_its_server() {
     let server = Server::enforcing();
-    for _ in 0..30 {
-        let mut facts = server.proper("198.51.100.1", "mail.corp.example");
-        facts.envelope.sender = Some(Sender::Null);
-        server.ask(&facts);
-        let transaction = facts.transaction.unwrap();
-        server.tell(&facts, Event::RecipientRefused { transaction, refusal: Refusal::UnknownRecipient });
-        server.tell(&facts, Event::TransactionAborted { transaction });
-        server.tell(&facts, Event::SessionClosed);
-    }
-    let host = server.proper("198.51.100.1", "mail.corp.example");
-    let explained = server.state.explain(&server.policy, &host, server.now.get());
-    assert_eq!(explained.identities[0].reading.slow.bad, 0.0);
+    let held_against = |address: &str, unknown: usize| {
+        let host = || server.proper(address, "mail.corp.example");
+        for _ in 0..30 {
+            let mut facts = host();
+            facts.envelope.sender = Some(Sender::Null);
+            server.ask(&facts);
+            let transaction = facts.transaction.unwrap();
+            for _ in 0..unknown {
+                let refusal = Refusal::UnknownRecipient;
+                server.tell(&facts, Event::RecipientRefused { transaction, refusal });
+            }
+            server.tell(&facts, Event::TransactionAborted { transaction });
+            server.tell(&facts, Event::SessionClosed);
+        }
+        let explained = server.state.explain(&server.policy, &host(), server.now.get());
+        explained.identities[0].reading.slow.bad
+    };
+    assert_eq!(held_against("198.51.100.1", 2), 0.0);
+    let harvester = held_against("203.0.113.1", 9);
+    assert!(harvester > 10.0, "who looks for addresses in nobody's name: {harvester}");
 }
 
 /// A forwarder's queue of hundreds is longer than what the deferral book keeps of one source.
@@ -848,7 +856,11 @@ fn unknown_recipients_are_not_held_against_who_signed_the_message() {
 #[test]
 fn unknown_recipients_and_spamtraps_are_remembered() {
     let mut policy = Policy { mode: Mode::Enforce, ..Policy::default() };
-    policy.spamtraps = Recipients { addresses: ["trap@dest.example".into()].into(), ..Recipients::default() };
+    policy.spamtraps = Recipients {
+        addresses: ["trap@dest.example".into()].into(),
+        domains: DomainName::new("traps.example").into_iter().collect(),
+        ..Recipients::default()
+    };
     let server = Server::new(policy);
     let harvester = || server.proper("198.51.100.1", "mail.corp.example");
     for _ in 0..20 {
@@ -872,6 +884,20 @@ fn unknown_recipients_and_spamtraps_are_remembered() {
     assert!(after > before + 0.2, "{before} {after}");
     let end = Facts { stage: Stage::EndOfMessage, ..trapped };
     assert_eq!(code(&server.ask(&end)), "spamtrap", "what a trap let in is let in to its end");
+    let trapped = |traps: &str| {
+        let mut facts = server.proper("203.0.113.1", "mail.other.example");
+        facts.envelope.recipient = Mailbox::new(traps);
+        server.ask(&facts);
+        let explained = server.state.explain(&server.policy, &facts, server.now.get());
+        explained.identities[0].reading.slow.bad
+    };
+    let once = trapped("trap@dest.example");
+    assert_eq!(trapped("TRAP@dest.example"), once, "anybody can sign a trap up for letters");
+    assert!(trapped("one@traps.example") > once + 4.0, "another trap has not spoken");
+    let twice = trapped("two@traps.example");
+    assert_eq!(trapped("one@traps.example"), twice, "a domain is one trap");
+    server.pass(Duration::from_secs(86_400));
+    assert!(trapped("trap@dest.example") > twice + 4.0, "the next day");
     let server = Server::new((*server.policy).clone());
     let mut bounce = server.proper("203.0.113.77", "mail.third.example");
     (bounce.envelope.sender, bounce.envelope.recipient) =

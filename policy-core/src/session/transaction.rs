@@ -14,6 +14,9 @@ use std::sync::Arc;
 
 /// Recipients of a transaction whose answers are remembered.
 pub(super) const MAX_ANSWERS: usize = 128;
+
+/// Unknown recipients that one message from the null sender may have and its server be innocent.
+const OF_A_BOUNCE: u32 = 2;
 /// One mail transaction.
 #[derive(Debug, Default)]
 pub(crate) struct Transaction {
@@ -161,8 +164,10 @@ impl Transaction {
         let accounts = &mut settled.accounts;
         let let_in = recipients.unwrap_or(self.accepted.saturating_sub(self.refused));
         let recipients = if received && !self.is_for_exempt_recipients() { let_in } else { 0 };
-        // Bounces of what others sent in our users' names, and callouts about such, come from innocent servers.
-        let innocent = |identities: &Arc<Identities>| identities.traits.is_from_nobody();
+        // Bounces of what others sent in our users' names, and callouts about such, come from innocent servers. These ask
+        // for a recipient or two, who looks for addresses asks for many.
+        let innocent =
+            |identities: &Arc<Identities>| identities.traits.is_from_nobody() && self.unknown <= OF_A_BOUNCE;
         let unknown = if self.identities.as_ref().is_some_and(innocent) { 0 } else { self.unknown };
         if let Some(identities) = self.identities.clone().filter(|_| recipients > 0) {
             let outcome = Outcome::Accepted { recipients, unknown };
