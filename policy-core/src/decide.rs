@@ -166,6 +166,7 @@ fn judge(policy: &Policy, state: &State, session: &mut Session, facts: &Facts, n
     };
     match case.reserve(session, &standing, &readings) {
         Ok(()) => {
+            session.transaction.past_waits |= facts.stage >= Stage::Rcpt;
             // Once is evidence of a real mailer; again and again is what it costs to send spam slowly.
             if matches!(reason, Reason::Returned(_)) && standing.word == Word::New {
                 case.book(Outcome::RetriedAsAsked);
@@ -278,7 +279,7 @@ impl<'a> Case<'a> {
         } else {
             why
         };
-        if wait.is_zero() || session.transaction.message_debited || self.facts.stage < Stage::Rcpt {
+        if wait.is_zero() || session.transaction.past_waits || self.facts.stage < Stage::Rcpt {
             return Ok((Reason::Allowed, None));
         }
         let question = Question {
@@ -305,13 +306,13 @@ impl<'a> Case<'a> {
     fn is_refused(&self, session: &Session, standing: &Standing, readings: &Readings) -> bool {
         let Some(ladder) = &self.policy.ladder else { return false };
         let (address, now) = (self.identities.address(), self.now);
-        if standing.word != Word::Bad || word_alone(&readings[0][0]) != Word::Bad || self.is_pool() {
+        if word_alone(&readings[0][0]) != Word::Bad || self.is_pool() {
             if self.state.rungs.leave(&address, now) {
                 self.note(What::Release, None, "it is Bad no more");
             }
             return false;
         }
-        if session.transaction.message_debited {
+        if standing.word != Word::Bad || session.transaction.message_debited {
             return false;
         }
         let step = self.state.rungs.step(address, ladder, now);

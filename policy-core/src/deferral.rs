@@ -61,12 +61,16 @@ impl Entry {
         if self.first.is_from_a_wrong_clock(now) || self.last.is_from_a_wrong_clock(now) {
             (self.first, self.last, self.not_before) = (now, now, now);
         }
-        (now.since(self.last) < self.lifetime()).then_some(self)
+        (!self.is_over(Duration::MAX, now)).then_some(self)
     }
 
-    /// How long it is kept after it was last seen.
-    const fn lifetime(&self) -> Duration {
-        if self.envelope == PASSED { REMEMBERED } else { WINDOW }
+    /// Whether it has expired: a pending deferral a day after its first try, what has come back after it was last seen;
+    /// either when it has had no news for as long as anything is `kept`.
+    fn is_over(&self, kept: Duration, now: Timestamp) -> bool {
+        let quiet = now.since(self.last);
+        let expired =
+            if self.envelope == PASSED { quiet >= REMEMBERED } else { now.since(self.first) >= WINDOW };
+        expired || quiet >= kept
     }
 }
 
@@ -262,28 +266,28 @@ impl Deferrals {
     }
 
     /// Drops from one segment what has expired, or had no news for as long as anything is `kept`; `learn` hears of
-    /// addresses that never came back.
+    /// addresses that never came back, and since when.
     pub(crate) fn sweep(
         &self,
         keyring: &Keyring,
         segment: usize,
         kept: Duration,
         now: Timestamp,
-        mut learn: impl FnMut(Key, Weight),
+        mut learn: impl FnMut(Key, Weight, Timestamp),
     ) {
-        let mut silent: Vec<Key> = Vec::new();
+        let mut silent: Vec<(Key, Timestamp)> = Vec::new();
         self.entries.sweep(segment, |_, entry| {
-            let expired = now.since(entry.last) >= entry.lifetime().min(kept);
+            let expired = entry.is_over(kept, now);
             if expired && !entry.returned && entry.source.kind() == Kind::Address as u8 {
-                silent.push(entry.source);
+                silent.push((entry.source, entry.first));
             }
             !expired
         });
         // After the sweep: asking for the note touches the same table.
-        for source in silent {
+        for (source, since) in silent {
             let passed = self.entries.read(&Self::place(keyring, &source, PASSED), |_| ()).is_some();
             if !passed {
-                learn(source, Outcome::NeverReturned.weight());
+                learn(source, Outcome::NeverReturned.weight(), since);
             }
         }
     }
@@ -431,7 +435,7 @@ mod tests {
         let mut silent = Vec::new();
         let later = NOW.after(WINDOW + Duration::from_secs(400));
         (0..desk.0.segments())
-            .for_each(|s| desk.0.sweep(&desk.1, s, Duration::MAX, later, |key, _| silent.push(key)));
+            .for_each(|s| desk.0.sweep(&desk.1, s, Duration::MAX, later, |key, _, _| silent.push(key)));
         assert_eq!(silent, [Key::address("192.0.2.1".parse().unwrap())]);
     }
 

@@ -187,6 +187,11 @@ impl Record {
         day_of(now).saturating_sub(self.day)
     }
 
+    /// Whether any mail of it was let in, and there was news on the day of `since` or after it.
+    pub(crate) fn has_let_in_since(&self, since: Timestamp) -> bool {
+        self.day >= day_of(since) && self.today.max(self.busiest) > 0.0
+    }
+
     /// Turns to a later day: what was today becomes one of the days before.
     fn turn_to(&mut self, day: u16) {
         if self.day > day.saturating_add(1) {

@@ -39,7 +39,7 @@ impl Chain {
 
     /// A chain as it was, of keys that were written down; `None` when they make none.
     pub(crate) fn carried(kind: Kind, levels: &[Key], borrowed: usize) -> Option<Self> {
-        let sane = (1..=MAX_LEVELS).contains(&levels.len()) && borrowed < levels.len();
+        let sane = (1..=MAX_LEVELS).contains(&levels.len()) && borrowed <= levels.len();
         sane.then(|| Self { borrowed, ..Self::new(kind, levels.iter().copied()) })
     }
 
@@ -88,7 +88,7 @@ pub struct Identities {
     pub chains: ArrayVec<Chain, MAX_CHAINS>,
     /// How the client presents itself.
     pub traits: TraitSet,
-    /// The domain that a retry from another address is known by: verified, or of a named reverse name.
+    /// The domain that a retry from another address is known by: verified, or of a reverse name that the sender shares.
     pub group: Option<Key>,
     /// The verified domain that has authorised the client to send for it (SPF), by its widest key. A signature does not
     /// say who sends the message that it is on.
@@ -107,7 +107,11 @@ impl Identities {
         chains.push(network(facts));
         chains.extend(reverse_name(facts, &names, keyring));
         chains.extend(helo_of_its_own(&names).map(|helo| helo_chain(helo, keyring)));
-        chains.extend(names.verified.iter().map(|&name| verified(name, keyring)));
+        for chain in names.verified.iter().map(|&name| verified(name, keyring)) {
+            // Of two names of one organisation the first books on it.
+            let borrowed = chain.levels.iter().rev().take_while(|key| owned(&chains, key)).count();
+            chains.push(Chain { borrowed, ..chain });
+        }
         let sender = names.sender.map_or("", Name::widest);
         let verified_sender = names.verified.iter().any(|name| name.widest() == sender);
         if !sender.is_empty() && !verified_sender {
@@ -119,7 +123,7 @@ impl Identities {
         if verified_sender && !is_by_spf(facts, sender) {
             chains.extend(mailbox(facts, sender, false, keyring));
         }
-        let group = group(&chains, traits.reverse_name());
+        let group = group(&chains, traits.reverse_name(), &names);
         let authorised_by = names.verified.iter().find(|name| is_by_spf(facts, name.widest()));
         let authorised_by = authorised_by.map(|&name| verified(name, keyring).general());
         let sender = keyring.digest(&[b"sender", sender.as_bytes()]);
@@ -200,6 +204,11 @@ fn helo_of_its_own<'a>(names: &Names<'a>) -> Option<Name<'a>> {
     names.helo.filter(|helo| !helo.is_literal() && !repeats(helo))
 }
 
+/// Whether one of the chains books on a key.
+fn owned(chains: &[Chain], key: &Key) -> bool {
+    chains.iter().any(|chain| chain.own().contains(key))
+}
+
 fn verified(name: Name<'_>, keyring: &Keyring) -> Chain {
     let (whole, organisational) = (name.whole.as_str(), name.widest());
     let general = Some(organisational).filter(|domain| *domain != whole);
@@ -215,13 +224,16 @@ fn signed(facts: &Facts, names: &Names<'_>, keyring: &Keyring) -> Option<Chain> 
 }
 
 /// The sender's mailbox. One of a verified domain is known from anywhere and leans on that domain; any other
-/// only from the prefix it was seen from, and leans on its domain there, then anywhere.
+/// only from the prefix it was seen from, and leans on its domain there, then anywhere. The null sender is each host's
+/// own.
 fn mailbox(facts: &Facts, domain: &str, verified: bool, keyring: &Keyring) -> Option<Chain> {
-    let prefix = Key::prefix(facts.client.address).to_bytes();
     let Some(Sender::Mailbox(mailbox)) = &facts.envelope.sender else {
-        let null = || Chain::new(Kind::Mailbox, [keyring.hash(Kind::Mailbox, &[b"<>", &prefix])]);
+        // Bounces of neighbours have nothing in common.
+        let address = Key::address(facts.client.address).to_bytes();
+        let null = || Chain::new(Kind::Mailbox, [keyring.hash(Kind::Mailbox, &[b"<>", &address])]);
         return facts.envelope.sender.as_ref().map(|_| null());
     };
+    let prefix = Key::prefix(facts.client.address).to_bytes();
     let whole = mailbox.domain.as_ref().map_or("", |domain| domain.as_str());
     let local_part = mailbox.folded_local_part();
     let place: &[u8] = if verified { b"verified" } else { &prefix };
@@ -243,12 +255,13 @@ fn is_by_spf(facts: &Facts, domain: &str) -> bool {
     by_spf.any(|verified| Name::new(&verified.domain, &[]).widest() == domain)
 }
 
-/// What a retry from a sister host is known by. A generic reverse name belongs to an access network or a
-/// hosting company, whose customers are strangers to each other.
-fn group(chains: &[Chain], reverse_name: ReverseName) -> Option<Key> {
+/// What a retry from a sister host is known by. A reverse name of an access network's or a hosting company's says little:
+/// their customers, who send for domains of their own, are strangers to each other.
+fn group(chains: &[Chain], reverse_name: ReverseName, names: &Names<'_>) -> Option<Key> {
     let widest = |kind| chains.iter().find(|chain| chain.kind == kind).map(Chain::general);
-    let named = reverse_name == ReverseName::Named;
-    widest(Kind::Verified).or_else(|| widest(Kind::ReverseName).filter(|_| named))
+    let of_sender = names.host.zip(names.sender).is_some_and(|(host, sender)| host.same_organisation(sender));
+    let is_group = reverse_name == ReverseName::Named && of_sender;
+    widest(Kind::Verified).or_else(|| widest(Kind::ReverseName).filter(|_| is_group))
 }
 
 #[cfg(test)]
@@ -307,13 +320,15 @@ mod tests {
     }
 
     #[test]
-    fn a_generic_reverse_name_is_no_group() {
+    fn a_reverse_name_that_is_generic_or_not_of_the_senders_organisation_is_no_group() {
         let mut facts = facts("192.0.2.1");
         facts.client.name = DomainName::new("host-192-0-2-1.isp.example");
         facts.client.reverse_name = facts.client.name.clone();
         assert_eq!(Identities::of(&facts, &ring()).group, None);
         facts.client.name = DomainName::new("mail.corp.example");
         facts.client.reverse_name = facts.client.name.clone();
+        assert_eq!(Identities::of(&facts, &ring()).group, None, "a host of which src.example has one");
+        facts.envelope.sender = Sender::new("a@corp.example");
         assert!(Identities::of(&facts, &ring()).group.is_some());
     }
 

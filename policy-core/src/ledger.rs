@@ -196,19 +196,20 @@ impl Ledger {
         if self.model.without().has(Part::Influence) {
             return 1.0;
         }
-        let of_all = self.influence_of_all(spam, at);
         let recent = |chain: &Chain| match chain.kind {
             Kind::Address | Kind::Claimed | Kind::Verified => self.read(&chain.general(), at).fast.evidence(),
             _ => 0.0,
         };
         let most = identities.chains.iter().map(recent).fold(f32::MIN_POSITIVE, f32::max);
-        (FULL_INFLUENCE / most).min(of_all)
+        let share = FULL_INFLUENCE / most;
+        share.min(self.influence_of_all(spam, share.min(1.0), at))
     }
 
     /// The same by how many labels of its kind all mail has had in the last hours, beside what some hours usually
-    /// have; nothing for spam where hardly anything else is reported. Notes the label.
-    fn influence_of_all(&self, spam: bool, at: Timestamp) -> f32 {
-        let (good, bad) = if spam { (0.0, 1.0) } else { (1.0, 0.0) };
+    /// have; nothing for spam where hardly anything else is reported. Notes the label: of spam only its `share`, so that
+    /// one prefix cannot have this server hear of spam alone. (Much good mail comes from few places.)
+    fn influence_of_all(&self, spam: bool, share: f32, at: Timestamp) -> f32 {
+        let (good, bad) = if spam { (0.0, share) } else { (1.0, 0.0) };
         let Reading { fast, slow, .. } = {
             let mut labels = self.lock_labels();
             labels.add(Weight { good, bad, ..Weight::default() }, at);
@@ -256,6 +257,11 @@ impl Ledger {
     /// The same, or little else so far: then a good newcomer looks like spam.
     pub(crate) fn hears_of_little_good(&self) -> bool {
         self.hears_of_little_good.load(Ordering::Relaxed)
+    }
+
+    /// Whether mail of an identity was let in, and there was news of it on the day of `since` or after it.
+    pub(crate) fn has_let_in_since(&self, key: &Key, since: Timestamp) -> bool {
+        self.records.read(key, |record| record.has_let_in_since(since)).unwrap_or(false)
     }
 
     /// Books a weight on one identity.
@@ -369,7 +375,7 @@ mod tests {
     #[test]
     fn where_only_spam_is_reported_the_model_learns_nothing_of_it() {
         let ledger = Ledger::new(1 << 20, Start::shipped(), NOW);
-        let label = |spam: bool| ledger.influence_of_all(spam, NOW);
+        let label = |spam: bool| ledger.influence_of_all(spam, 1.0, NOW);
         assert_eq!([label(true), label(true)], [1.0, 1.0], "a new server's first");
         (0..100).for_each(|_| _ = label(true));
         assert_eq!(label(true), 0.0);
@@ -377,7 +383,7 @@ mod tests {
         assert!((0..5).all(|_| label(false) == 1.0));
         assert_eq!((label(true), ledger.hears_of_spam_alone()), (1.0, false), "one in twenty is good");
         let again = Ledger::new(1 << 20, Start::shipped(), NOW);
-        (0..100).for_each(|_| _ = ledger.influence_of_all(true, NOW));
+        (0..100).for_each(|_| _ = ledger.influence_of_all(true, 1.0, NOW));
         again.add_labels(ledger.labels(), NOW);
         assert!(again.hears_of_spam_alone(), "after a restart too");
     }
@@ -404,7 +410,7 @@ mod tests {
     fn what_is_usual_is_known_after_a_restart() {
         let of_a_day = |ledger: &Ledger, day: u64| {
             let at = NOW.after(Duration::from_secs(day * 86_400));
-            (0..5000).map(|_| ledger.influence_of_all(false, at)).last().unwrap()
+            (0..5000).map(|_| ledger.influence_of_all(false, 1.0, at)).last().unwrap()
         };
         let ledger = Ledger::new(1 << 20, Start::shipped(), NOW);
         let first = of_a_day(&ledger, 0);

@@ -60,7 +60,8 @@ pub(crate) struct Names<'a> {
     pub(crate) helo: Option<Name<'a>>,
     /// The sender's domain.
     pub(crate) sender: Option<Name<'a>>,
-    /// The first verified domains, DKIM's before SPF's (a signature survives forwarding), each once.
+    /// The first verified domains, DKIM's before SPF's (a signature survives forwarding), each once. The sender's is
+    /// always among them: signatures of others do not hide whom the envelope is from.
     pub(crate) verified: ArrayVec<Name<'a>, MAX_VERIFIED>,
 }
 
@@ -77,19 +78,28 @@ impl<'a> Names<'a> {
         let sender = facts.envelope.sender.as_ref().and_then(|sender| sender.domain());
         let sender = sender.map(|name| Name::new(name, &[host, helo]));
         let look_up = |name| Name::new(name, &[host, helo, sender]);
-        Self { host, helo, sender, verified: verified(facts).map(look_up).collect() }
+        let is_sender = |name: Name<'a>| sender.is_some_and(|sender| name.aligned(sender));
+        let mut verified: ArrayVec<Name<'a>, MAX_VERIFIED> = ArrayVec::new();
+        for name in all_verified(facts).map(look_up) {
+            let known = verified.iter().any(|known| known.whole == name.whole);
+            if known || verified.is_full() && !is_sender(name) {
+                continue;
+            }
+            if verified.is_full() {
+                match verified.iter().rposition(|&known| !is_sender(known)) {
+                    Some(last) => drop(verified.remove(last)),
+                    None => continue,
+                }
+            }
+            verified.push(name);
+        }
+        Self { host, helo, sender, verified }
     }
 }
 
-fn verified(facts: &Facts) -> impl Iterator<Item = &DomainName> {
+fn all_verified(facts: &Facts) -> impl Iterator<Item = &DomainName> {
     let of = |by| facts.message.verified.iter().filter(move |v| v.by == by).map(|v| &v.domain);
-    let mut seen: ArrayVec<&DomainName, MAX_VERIFIED> = ArrayVec::new();
-    for domain in of(VerifiedBy::Dkim).chain(of(VerifiedBy::Spf)) {
-        if !seen.contains(&domain) && seen.try_push(domain).is_err() {
-            break;
-        }
-    }
-    seen.into_iter()
+    of(VerifiedBy::Dkim).chain(of(VerifiedBy::Spf))
 }
 
 #[cfg(test)]

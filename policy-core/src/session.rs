@@ -9,7 +9,7 @@
 //! answers of its first 128 recipients. Beyond these a recipient seen by both front ends is debited twice.
 //!
 //! Postfix's policy protocol never says that a session is over. A session that nobody has asked about for
-//! ten minutes, twice SMTP's own time-out for a command, is closed.
+//! ten minutes, twice SMTP's own time-out for a command, is closed; one that a milter sees, after four hours.
 
 mod transaction;
 
@@ -33,6 +33,8 @@ use std::time::Duration;
 /// A session is closed when nothing has been heard of it for this long (RFC 5321 section 4.5.3.2.7: five
 /// minutes between commands; ten for the end of data).
 const IDLE: Duration = Duration::from_secs(600);
+/// The same where a milter would tell of its end: nothing is asked while a message's octets come.
+const LONGEST_MESSAGE: Duration = Duration::from_secs(4 * 3600);
 /// A session that Postfix's policy client alone sees is not taken for the same after this long: it may be
 /// several in a row from one port, and must not keep a policy, or a connection paid once, for ever.
 const LONGEST: Duration = Duration::from_secs(3600);
@@ -86,6 +88,16 @@ impl Session {
         (self.hung_up || old) && self.front_ends[slot(facts.front_end)] && known != facts.transaction
     }
 
+    /// Whether the message may be taken to have arrived: not after the mail server was told to hang up.
+    fn presumed_received(&self, sees_data: bool) -> bool {
+        !self.hung_up && self.transaction.presumed_received(sees_data)
+    }
+
+    /// How long it may be quiet: a milter tells when it ends, however long the octets of a message take.
+    const fn may_be_quiet(&self) -> Duration {
+        if self.front_ends[slot(FrontEnd::Milter)] { LONGEST_MESSAGE } else { IDLE }
+    }
+
     /// Enters a question: begins the transaction that it names. Returns what the one before amounts to.
     fn enter(&mut self, facts: &Facts, sees_data: bool, now: Timestamp) -> Settled {
         self.last_seen = now;
@@ -94,7 +106,7 @@ impl Session {
         let settled = if self.transaction.is(facts.front_end, token) {
             Settled::default()
         } else {
-            let received = self.transaction.presumed_received(sees_data);
+            let received = self.presumed_received(sees_data);
             std::mem::take(&mut self.transaction).settle(received, None)
         };
         self.transaction.tokens[slot(facts.front_end)] = Some(token);
@@ -152,7 +164,9 @@ impl Session {
             transaction.accepting = Some(Arc::clone(&verdict));
         }
         if at_rcpt {
-            transaction.accepted += u32::from(!enforced);
+            if !enforced {
+                transaction.let_in(&verdict);
+            }
             if transaction.answers.len() < MAX_ANSWERS {
                 transaction.answers.push((recipient, Arc::clone(&verdict)));
             }
@@ -179,7 +193,7 @@ impl Session {
         if std::mem::replace(&mut self.transaction.filtered, true) {
             return None;
         }
-        if !spam && self.transaction.is_for_exempt_recipients() {
+        if !spam && self.transaction.is_free() {
             return None;
         }
         let (policy, subject) = (Arc::clone(&self.policy), self.subject(now)?);
@@ -245,7 +259,7 @@ impl Sessions {
             || Session::new(policy, now),
             |session| {
                 if session.is_over(facts, now) {
-                    let received = !session.hung_up && session.transaction.presumed_received(sees_data);
+                    let received = session.presumed_received(sees_data);
                     learn(session.transaction.settle(received, None));
                     *session = Session::new(policy, now);
                 }
@@ -301,7 +315,7 @@ impl Sessions {
         let over =
             |session: &Session| front_end == FrontEnd::Milter || !session.front_ends[slot(FrontEnd::Milter)];
         if let Some(mut session) = self.table.remove_if(key, over) {
-            let received = session.transaction.presumed_received(self.sees_data.load(Ordering::Relaxed));
+            let received = session.presumed_received(self.sees_data.load(Ordering::Relaxed));
             learn(session.transaction.settle(received, None));
         }
     }
@@ -323,9 +337,9 @@ impl Sessions {
     pub(crate) fn sweep(&self, segment: usize, now: Timestamp, mut learn: impl FnMut(Settled)) {
         let sees_data = self.sees_data.load(Ordering::Relaxed);
         self.table.sweep(segment, |_, session| {
-            let quiet = now.since(session.last_seen) >= IDLE;
+            let quiet = now.since(session.last_seen) >= session.may_be_quiet();
             if quiet {
-                let received = session.transaction.presumed_received(sees_data);
+                let received = session.presumed_received(sees_data);
                 learn(session.transaction.settle(received, None));
             }
             !quiet

@@ -283,7 +283,12 @@ impl State {
         } else if segment < sessions + meters {
             self.meters.sweep(segment - sessions, now);
         } else if segment < sessions + meters + deferrals {
-            let learn = |key, weight| self.ledger.add(key, weight, now);
+            // Who was let in since then may have come back from another address, or found that he need not wait.
+            let learn = |key, weight, since| {
+                if !self.ledger.has_let_in_since(&key, since) {
+                    self.ledger.add(key, weight, now);
+                }
+            };
             let segment = segment - sessions - meters;
             self.deferrals.sweep(&self.keyring, segment, self.retention(), now, learn);
         } else if segment < sessions + meters + deferrals + self.ledger.segments() {

@@ -129,7 +129,7 @@ fn a_filter_corrects_no_person_and_nobody_a_trap() {
     assert_eq!(server.says(&subject, Source::Complaint, "isp", true, NOW), Effect::Overruled);
     assert_eq!(server.address(&subject), (1.25, 0.0));
     let trapped = server.let_in_for("192.0.3.1", "other.example", "trap@dest.example", Some((false, false)));
-    assert_eq!(server.address(&trapped), (1.0, 5.0), "the filter's word stands beside the trap's");
+    assert_eq!(server.address(&trapped), (0.0, 5.0), "mail for a trap alone earns nothing");
     server.says(&trapped, Source::Person, "anna", false, NOW);
     assert_eq!(server.address(&trapped).1, 5.0);
 }

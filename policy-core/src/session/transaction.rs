@@ -17,6 +17,7 @@ pub(super) const MAX_ANSWERS: usize = 128;
 
 /// Unknown recipients that one message from the null sender may have and its server be innocent.
 const OF_A_BOUNCE: u32 = 2;
+
 /// One mail transaction.
 #[derive(Debug, Default)]
 pub(crate) struct Transaction {
@@ -34,6 +35,8 @@ pub(crate) struct Transaction {
     pub(super) decided: Option<Decided>,
     /// The message's name, once anything is decided of it.
     pub(crate) message: Option<MessageId>,
+    /// Whether it has passed the waits for some recipient.
+    pub(crate) past_waits: bool,
     /// Whether the message itself has been debited.
     pub(crate) message_debited: bool,
     /// Octets debited so far.
@@ -48,6 +51,8 @@ pub(crate) struct Transaction {
     pub(super) reached_data: bool,
     /// Recipients that were let in, whether by the verdict or by observe mode.
     pub(crate) accepted: u32,
+    /// Of these, those that every message may go to.
+    free: u32,
     /// Recipients that the mail server refused after us.
     pub(super) refused: u32,
     /// Of these, the unknown ones.
@@ -136,11 +141,17 @@ impl Transaction {
         settles && !self.message_debited
     }
 
-    /// Whether it goes to exempt recipients alone. Such mail pays nothing, so it must not earn anything
+    /// Notes a recipient that is let in.
+    pub(super) fn let_in(&mut self, verdict: &Verdict) {
+        let free = matches!(verdict.reason, Reason::Exempt(Exemption::Recipient) | Reason::Spamtrap);
+        self.accepted += 1;
+        self.free += u32::from(free);
+    }
+
+    /// Whether it goes to exempt recipients and spamtraps alone. Such mail pays nothing, so it must not earn anything
     /// either: whoever writes to postmaster all day would be well known in the evening.
-    pub(super) fn is_for_exempt_recipients(&self) -> bool {
-        let exempt = |verdict: &Verdict| verdict.reason == Reason::Exempt(Exemption::Recipient);
-        !self.message_debited && self.accepted > 0 && self.answers.iter().all(|(_, verdict)| exempt(verdict))
+    pub(super) fn is_free(&self) -> bool {
+        !self.message_debited && self.accepted > 0 && self.accepted == self.free
     }
 
     /// The verdict to give and remember for a recipient. Where the client hears of none, those alike share the
@@ -163,7 +174,7 @@ impl Transaction {
         }
         let accounts = &mut settled.accounts;
         let let_in = recipients.unwrap_or(self.accepted.saturating_sub(self.refused));
-        let recipients = if received && !self.is_for_exempt_recipients() { let_in } else { 0 };
+        let recipients = if received && !self.is_free() { let_in } else { 0 };
         // Bounces of what others sent in our users' names, and callouts about such, come from innocent servers. These ask
         // for a recipient or two, who looks for addresses asks for many.
         let innocent =
