@@ -27,7 +27,7 @@ use crate::table::{Table, Worth};
 use crate::time::Timestamp;
 use crate::verdict::{Action, Verdict};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// A session is closed when nothing has been heard of it for this long (RFC 5321 section 4.5.3.2.7: five
@@ -38,6 +38,8 @@ const LONGEST_MESSAGE: Duration = Duration::from_secs(4 * 3600);
 /// A session that Postfix's policy client alone sees is not taken for the same after this long: it may be
 /// several in a row from one port, and must not keep a policy, or a connection paid once, for ever.
 const LONGEST: Duration = Duration::from_secs(3600);
+/// Postfix's policy client that has not asked about DATA for this long does so no more: its configuration has changed.
+const SEES_DATA: Duration = Duration::from_secs(86_400);
 /// Octets to reckon for one session with the answers it holds.
 const SESSION_BYTES: usize = 2048;
 
@@ -91,6 +93,11 @@ impl Session {
     /// Whether the message may be taken to have arrived: not after the mail server was told to hang up.
     fn presumed_received(&self, sees_data: bool) -> bool {
         !self.hung_up && self.transaction.presumed_received(sees_data)
+    }
+
+    /// Whether nobody judges the message after this front end: Postfix asks its milters last.
+    const fn is_last(&self, front_end: FrontEnd) -> bool {
+        matches!(front_end, FrontEnd::Milter) || self.transaction.tokens[slot(FrontEnd::Milter)].is_none()
     }
 
     /// How long it may be quiet: a milter tells when it ends, however long the octets of a message take.
@@ -211,15 +218,21 @@ impl Session {
 /// All sessions in progress.
 pub(crate) struct Sessions {
     table: Table<Session>,
-    /// Whether Postfix's policy client has ever asked about DATA or later: then it always does.
-    sees_data: AtomicBool,
+    /// When Postfix's policy client has asked about DATA or later last, in milliseconds; 0 is never.
+    saw_data: AtomicU64,
 }
 
 impl Sessions {
     /// An empty table of at most about `bytes`, answers included.
     pub(crate) fn new(bytes: usize) -> Self {
         let table = Table::with_bytes(bytes / SESSION_BYTES * size_of::<(Key, Session)>());
-        Self { table, sees_data: AtomicBool::new(false) }
+        Self { table, saw_data: AtomicU64::new(0) }
+    }
+
+    /// Whether Postfix's policy client asks about DATA, as it has within a day: then it does so of each message.
+    fn sees_data(&self, now: Timestamp) -> bool {
+        let saw = self.saw_data.load(Ordering::Relaxed);
+        saw > 0 && now.since(Timestamp::from_millis(saw)) < SEES_DATA
     }
 
     fn key(keyring: &Keyring, id: &SessionId) -> Key {
@@ -250,9 +263,9 @@ impl Sessions {
     ) -> R {
         let key = Self::key(keyring, &facts.session);
         if facts.front_end == FrontEnd::Policy && facts.stage >= Stage::Data {
-            self.sees_data.store(true, Ordering::Relaxed);
+            self.saw_data.store(now.as_millis().max(1), Ordering::Relaxed);
         }
-        let sees_data = self.sees_data.load(Ordering::Relaxed);
+        let sees_data = self.sees_data(now);
         self.table.update(
             key,
             now,
@@ -281,7 +294,7 @@ impl Sessions {
         let &Report { session: ref id, front_end, ref event } = report;
         let key = Self::key(keyring, id);
         if matches!(event, Event::SessionClosed) {
-            return self.close(&key, front_end, learn);
+            return self.close(&key, front_end, now, learn);
         }
         self.table.change(&key, |session| {
             session.last_seen = now;
@@ -298,7 +311,7 @@ impl Sessions {
                     }
                 }
                 Event::MessageReceived { transaction, recipients, filter, .. } => {
-                    if session.transaction.is(front_end, *transaction) {
+                    if session.transaction.is(front_end, *transaction) && session.is_last(front_end) {
                         learn(session.transaction.settle(true, *recipients));
                         if let Some(saying) = session.filtered(filter.as_ref(), now) {
                             hear(saying);
@@ -311,11 +324,11 @@ impl Sessions {
 
     /// A milter sees the end of the session itself. Postfix's policy client does not: what it leaves behind
     /// counts only when no milter watches.
-    fn close(&self, key: &Key, front_end: FrontEnd, mut learn: impl FnMut(Settled)) {
+    fn close(&self, key: &Key, front_end: FrontEnd, now: Timestamp, mut learn: impl FnMut(Settled)) {
         let over =
             |session: &Session| front_end == FrontEnd::Milter || !session.front_ends[slot(FrontEnd::Milter)];
         if let Some(mut session) = self.table.remove_if(key, over) {
-            let received = session.presumed_received(self.sees_data.load(Ordering::Relaxed));
+            let received = session.presumed_received(self.sees_data(now));
             learn(session.transaction.settle(received, None));
         }
     }
@@ -335,7 +348,7 @@ impl Sessions {
 
     /// Closes sessions of one segment that have gone quiet.
     pub(crate) fn sweep(&self, segment: usize, now: Timestamp, mut learn: impl FnMut(Settled)) {
-        let sees_data = self.sees_data.load(Ordering::Relaxed);
+        let sees_data = self.sees_data(now);
         self.table.sweep(segment, |_, session| {
             let quiet = now.since(session.last_seen) >= session.may_be_quiet();
             if quiet {

@@ -80,6 +80,11 @@ pub trait Dns: Clone + Send + Sync + 'static {
         let _ = client;
         self.clone()
     }
+    /// Whether the IPv4 addresses of a name are kept or being asked for, so that asking sends nothing.
+    fn knows_a(&self, name: &Name) -> bool {
+        let _ = name;
+        false
+    }
     /// IPv4 addresses.
     fn a(&self, name: &Name) -> impl Future<Output = Answer<Ipv4Addr>> + Send;
     /// IPv6 addresses.

@@ -15,6 +15,7 @@ struct Script {
     addresses: HashMap<String, Result<Vec<IpAddr>, Failure>>,
     pointers: HashMap<IpAddr, Result<Vec<Name>, Failure>>,
     hanging: HashSet<String>,
+    kept: HashSet<String>,
     asked: Vec<String>,
 }
 
@@ -53,6 +54,12 @@ impl Scripted {
         self
     }
 
+    /// Its answer is kept already.
+    pub(crate) fn keeps(&self, host: &str) -> &Self {
+        self.0.lock().unwrap().kept.insert(key(&name(host)));
+        self
+    }
+
     pub(crate) fn points(&self, address: &str, names: Result<&[&str], Failure>) -> &Self {
         let names = names.map(|names| names.iter().map(|text| name(text)).collect());
         self.0.lock().unwrap().pointers.insert(address.parse().unwrap(), names);
@@ -84,6 +91,10 @@ impl Scripted {
 }
 
 impl Dns for Scripted {
+    fn knows_a(&self, name: &Name) -> bool {
+        self.0.lock().unwrap().kept.contains(&key(name))
+    }
+
     async fn a(&self, name: &Name) -> Answer<Ipv4Addr> {
         let v4 = |address| if let IpAddr::V4(v4) = address { Some(v4) } else { None };
         found(self.answer(name).await?.into_iter().filter_map(v4).collect())

@@ -63,6 +63,47 @@ fn who_was_hung_up_has_sent_nothing() {
     assert_eq!(record_of(&server, &server.stranger("192.0.2.1")).slow.good, 0.0);
 }
 
+/// Postfix asks its policy client about the end of a message before its milters.
+#[test]
+fn what_the_milter_refuses_at_the_end_was_not_received() {
+    let server = Server::enforcing();
+    let milter = server.proper("192.0.2.1", "mail.corp.example");
+    let policy = Facts { front_end: FrontEnd::Policy, transaction: Some(TransactionId(7)), ..milter.clone() };
+    server.ask(&policy);
+    server.ask(&milter);
+    let end = |facts: &Facts| Facts { stage: Stage::EndOfMessage, ..facts.clone() };
+    server.ask(&end(&policy));
+    server.tell(&policy, received(TransactionId(7), None));
+    server.ask(&end(&milter));
+    server.tell(&milter, Event::TransactionAborted { transaction: milter.transaction.unwrap() });
+    server.tell(&milter, Event::SessionClosed);
+    assert_eq!(record_of(&server, &milter).slow.good, 0.0);
+}
+
+#[test]
+fn a_policy_client_that_asks_about_data_no_more_still_lets_mail_in() {
+    let server = Server::enforcing();
+    let recipient =
+        || Facts { front_end: FrontEnd::Policy, ..server.proper("192.0.2.1", "mail.corp.example") };
+    let good = || record_of(&server, &recipient()).slow.good;
+    let with_data = recipient();
+    server.ask(&with_data);
+    server.ask(&Facts { stage: Stage::Data, ..with_data.clone() });
+    server.tell(&with_data, Event::SessionClosed);
+    let once = good();
+    let deliver = || {
+        let facts = recipient();
+        server.ask(&facts);
+        server.tell(&facts, Event::SessionClosed);
+    };
+    deliver();
+    assert_eq!(good(), once, "it went away before DATA");
+    server.pass(2 * DAY);
+    let before = good();
+    deliver();
+    assert!(good() > before + 0.2, "the line for DATA was taken out of the configuration");
+}
+
 #[test]
 fn who_is_asked_about_at_mail_waits_at_rcpt() {
     let server = Server::new(Policy { mode: Mode::Enforce, reply_from: Stage::Mail, ..wary() });

@@ -36,6 +36,10 @@ impl<D: Dns> Dns for Aged<D> {
         Self { dns: self.dns.on_behalf_of(client), oldest: Arc::clone(&self.oldest) }
     }
 
+    fn knows_a(&self, name: &Name) -> bool {
+        self.dns.knows_a(name)
+    }
+
     async fn a(&self, name: &Name) -> Answer<Ipv4Addr> {
         self.note(self.dns.a(name).await)
     }

@@ -142,11 +142,12 @@ impl Gate {
         drop(self.tested.subscribe().wait_for(|tested| *tested).await);
     }
 
-    pub(super) fn admit(&self, now: Instant) -> Admission {
+    /// Whether to ask. A list that is silent is tried with what is `news`: an answer that is kept says nothing of it.
+    pub(super) fn admit(&self, news: bool, now: Instant) -> Admission {
         let mut state = self.state();
         match state.standing {
             Standing::InOrder => Admission::Ask,
-            Standing::Silent if now >= state.next_try => {
+            Standing::Silent if news && now >= state.next_try => {
                 // Nobody else tries until this has come to something, or is forgotten.
                 state.next_try = now + self.options.breaker.longest_wait;
                 Admission::Try

@@ -224,7 +224,8 @@ impl<D: Dns> Lists<D> {
         patience: Duration,
     ) -> Result<Vec<Listing>, Unknown> {
         let unknown = |why| Unknown { zone: list.options.zone.clone(), target: target.clone(), why };
-        match gate.admit(Instant::now()) {
+        let news = !self.dns.knows_a(&name);
+        match gate.admit(news, Instant::now()) {
             Admission::Ask => {}
             Admission::Refuse(standing) => return Err(unknown(Why::NotAsked(standing))),
             Admission::Try => {
@@ -232,7 +233,12 @@ impl<D: Dns> Lists<D> {
                 return Err(unknown(Why::NotAsked(Standing::Silent)));
             }
         }
-        match asked_once(&self.dns, gate, &name, patience, false).await {
+        let answer = asked_once(&self.dns, &name, patience).await;
+        // What is kept, or asked for by another, is noted with that question.
+        if news {
+            gate.note(&answer, false, Instant::now());
+        }
+        match answer {
             Ok(found) => match codes::read(&list.options, &found.records) {
                 Ok(said) => Ok(list.listings(said, target, found.age)),
                 Err(
@@ -252,23 +258,14 @@ impl<D: Dns> Lists<D> {
         let (dns, list) = (self.dns.clone(), Arc::clone(list));
         tokio::spawn(async move {
             if let Some((gate, _)) = list.question(&target) {
-                drop(asked_once(&dns, gate, &name, patience, true).await);
+                gate.note(&asked_once(&dns, &name, patience).await, true, Instant::now());
             }
         });
     }
 }
 
-/// One question, of which the gate takes note.
-async fn asked_once<D: Dns>(
-    dns: &D,
-    gate: &Gate,
-    name: &Name,
-    patience: Duration,
-    is_try: bool,
-) -> Answer<Ipv4Addr> {
-    let answer = timeout(patience, dns.a(name)).await.unwrap_or(Err(Failure::TimedOut));
-    gate.note(&answer, is_try, Instant::now());
-    answer
+async fn asked_once<D: Dns>(dns: &D, name: &Name, patience: Duration) -> Answer<Ipv4Addr> {
+    timeout(patience, dns.a(name)).await.unwrap_or(Err(Failure::TimedOut))
 }
 
 impl Findings {

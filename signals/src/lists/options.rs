@@ -152,7 +152,11 @@ impl Default for WatchOptions {
             every: Duration::from_secs(3600),
             first_wait: Duration::from_secs(10),
             longest_wait: Duration::from_secs(3600),
-            breaker: crate::resolver::BreakerOptions::default(),
+            // A small server does not ask often: eight questions may be minutes apart.
+            breaker: crate::resolver::BreakerOptions {
+                within: Duration::from_secs(600),
+                ..crate::resolver::BreakerOptions::default()
+            },
         }
     }
 }

@@ -180,6 +180,39 @@ async fn a_dead_list_costs_nothing_and_comes_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_dead_list_is_left_out_whatever_is_kept_of_it() {
+    let dns = dns(&["dead.example"]);
+    dns.keeps("99.2.0.192.dead.example");
+    let lists = started(&dns, vec![presets::generic("dead.example")]).await;
+    let standing = || lists.health()[0].standing;
+    for n in 1..=8 {
+        assert_eq!(standing(), Standing::InOrder);
+        dns.hangs(&format!("{n}.2.0.192.dead.example"));
+        let kept = lists.look_up(&[client("192.0.2.99")], PATIENCE).await;
+        assert_eq!(kept.clear, 1, "what is kept is told");
+        lists.look_up(&[client(&format!("192.0.2.{n}"))], Duration::from_millis(100)).await;
+        tokio::time::advance(Duration::from_secs(60)).await;
+    }
+    assert_eq!(standing(), Standing::Silent);
+    lists.look_up(&[client("192.0.2.99")], PATIENCE).await;
+    assert_eq!(standing(), Standing::Silent, "nothing kept tells that it answers");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_is_kept_counts_once() {
+    let dns = dns(&["list.example"]);
+    let lists = started(&dns, vec![presets::generic("list.example")]).await;
+    dns.hangs("1.2.0.192.list.example");
+    for n in 0..20 {
+        lists.look_up(&[client("192.0.2.1")], Duration::from_millis(100)).await;
+        if n == 0 {
+            dns.keeps("1.2.0.192.list.example");
+        }
+    }
+    assert_eq!(lists.health()[0].standing, Standing::InOrder);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_that_is_no_listing_is_unknown() {
     let dns = dns(&["zen.example"]);
     dns.has("1.2.0.192.zen.example", &["127.0.0.77"]).has("2.2.0.192.zen.example", &["127.255.255.254"]);

@@ -294,6 +294,11 @@ impl Dns for Resolver {
         Self { inner: Arc::clone(&self.inner), asker: Asker::of(client) }
     }
 
+    fn knows_a(&self, name: &Name) -> bool {
+        let question = Question::new(name, Ipv4Addr::KIND);
+        !matches!(self.inner.cache.look_up(&question, Instant::now()), Known::Nothing)
+    }
+
     async fn a(&self, name: &Name) -> Answer<Ipv4Addr> {
         self.find(name).await
     }

@@ -42,7 +42,7 @@ async fn wait(seconds: u64) {
 }
 
 fn is_asked(gate: &Gate) -> bool {
-    matches!(gate.admit(Instant::now()), Admission::Ask)
+    matches!(gate.admit(true, Instant::now()), Admission::Ask)
 }
 
 fn answer(address: [u8; 4]) -> Answer<Ipv4Addr> {
@@ -146,7 +146,7 @@ async fn a_silent_list_is_tried_now_and_then_by_one_question() {
     assert_eq!(gate.standing(), Standing::Silent);
     // What was under way beside them does not make the wait longer.
     gate.note(&Err(Failure::TimedOut), false, now);
-    let is_tried = |after| matches!(gate.admit(now + seconds(after)), Admission::Try);
+    let is_tried = |after| matches!(gate.admit(true, now + seconds(after)), Admission::Try);
     assert!(!is_tried(1) && is_tried(2) && !is_tried(2), "one at a time");
     gate.note(&Err(Failure::TimedOut), true, now + seconds(2));
     assert!(!is_tried(5) && is_tried(6));
