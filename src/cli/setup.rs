@@ -53,6 +53,8 @@ struct Lines {
     undo: Vec<String>,
     /// What to mind.
     notes: Vec<String>,
+    /// What the lines that undo it leave to the operator.
+    left: Vec<String>,
 }
 
 /// All that can be said.
@@ -127,12 +129,17 @@ impl<'a> Desk<'a> {
     /// The lines of a way; `None` where the configuration listens nowhere for it.
     fn lines(&self, way: Way) -> Option<Lines> {
         let reload = || "postfix reload".to_owned();
-        let postfix = |why, changes: Vec<Change>, notes: Vec<Option<String>>| Lines {
-            way,
-            why,
-            lines: changes.iter().map(Change::line).chain([reload()]).collect(),
-            undo: changes.iter().map(Change::undo).chain([reload()]).collect(),
-            notes: notes.into_iter().flatten().chain(self.placeholder()).collect(),
+        let postfix = |why, changes: Vec<Change>, notes: Vec<Option<String>>| {
+            let (more, left) = if way == Way::Milter { Default::default() } else { self.elsewhere(&changes) };
+            let undo = changes.iter().map(Change::undo).chain(more);
+            Lines {
+                way,
+                why,
+                lines: changes.iter().map(Change::line).chain([reload()]).collect(),
+                undo: undo.chain([reload()]).collect(),
+                notes: notes.into_iter().flatten().chain(self.placeholder()).collect(),
+                left,
+            }
         };
         match way {
             Way::Milter => {
@@ -178,7 +185,13 @@ impl<'a> Desk<'a> {
 
     fn service(&self, parameter: &'static str, context: &str, before: &'static str) -> Option<Change> {
         let own = endpoint(self.policy?, self.queue);
-        let present = words(self.present(parameter));
+        let (_, others) = self.without_ours(self.present(parameter));
+        Some(Change::new(parameter, others, &lines::policy_service(&own, context), before))
+    }
+
+    /// Whether a list of restrictions names us, and the list without it.
+    fn without_ours(&self, list: &str) -> (bool, String) {
+        let present = words(list);
         let ours: Vec<usize> = policy_services(&present)
             .into_iter()
             .filter(|(_, asked)| is_ours(asked.endpoint, &self.config.policy_service.listen, self.queue))
@@ -186,7 +199,34 @@ impl<'a> Desk<'a> {
             .collect();
         let others = present.iter().enumerate().filter(|(place, _)| !ours.contains(place));
         let others: Vec<&str> = others.map(|(_, word)| *word).collect();
-        Some(Change::new(parameter, restrictions(&others), &lines::policy_service(&own, context), before))
+        (!ours.is_empty(), restrictions(&others))
+    }
+
+    /// What takes tempfail out of the lists and classes that no way of ours writes to, and where only the operator can.
+    fn elsewhere(&self, changes: &[Change]) -> (Vec<String>, Vec<String>) {
+        let Ok(postfix) = self.postfix else { return Default::default() };
+        let (mut undo, mut left) = (Vec::new(), Vec::new());
+        for parameter in postfix.restriction_lists() {
+            let own = postfix
+                .services
+                .iter()
+                .filter(|service| service.own(parameter).is_some_and(|list| self.without_ours(list).0));
+            left.extend(own.map(|service| {
+                format!("take it out of {parameter} of the SMTP service {} in master.cf too", service.name)
+            }));
+            let (named, others) = self.without_ours(postfix.written(parameter));
+            if !named || changes.iter().any(|change| change.parameter == parameter) {
+                continue;
+            }
+            if others.is_empty() && postfix.classes().contains(&parameter) {
+                left.push(format!(
+                    "the class {parameter} is nothing but tempfail: take it out of the lists and tables that name it"
+                ));
+            } else {
+                undo.push(without(parameter, &others));
+            }
+        }
+        (undo, left)
     }
 
     /// A socket that a mail server in a chroot cannot see.
@@ -263,10 +303,15 @@ impl Change {
     }
 
     fn undo(&self) -> String {
-        match self.others.as_str() {
-            others if others.is_empty() || others == self.before => format!("postconf -X {}", self.parameter),
-            others => format!("postconf -e {}", quoted(&format!("{} = {others}", self.parameter))),
-        }
+        without(self.parameter, if self.others == self.before { "" } else { &self.others })
+    }
+}
+
+/// The line that leaves a parameter with what others have there; without anything it is no longer set.
+fn without(parameter: &str, others: &str) -> String {
+    match others {
+        "" => format!("postconf -X {parameter}"),
+        others => format!("postconf -e {}", quoted(&format!("{parameter} = {others}"))),
     }
 }
 
@@ -283,18 +328,24 @@ fn sendmail(address: &Address) -> Lines {
          /etc/mail) and restart Sendmail"
             .to_owned(),
     ];
-    Lines { way: Way::Sendmail, why: "Sendmail, as a milter", lines: lines.to_vec(), undo, notes }
+    let why = "Sendmail, as a milter";
+    Lines { way: Way::Sendmail, why, lines: lines.to_vec(), undo, notes, left: Vec::new() }
 }
 
 impl fmt::Display for Setup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Lines { way, why, lines, undo, notes } in &self.ways {
+        for Lines { way, why, lines, undo, notes, left } in &self.ways {
+            let told_left =
+                |f: &mut fmt::Formatter<'_>| left.iter().try_for_each(|note| writeln!(f, "# Note: {note}."));
             if self.bare {
                 // A shell passes over it; in sendmail.mc it would be no comment.
                 let note = self.placeholder.iter().filter(|_| *way != Way::Sendmail);
                 note.into_iter().try_for_each(|note| writeln!(f, "# Note: {note}."))?;
                 let lines = if self.undo { undo } else { lines };
                 lines.iter().try_for_each(|line| writeln!(f, "{line}"))?;
+                if self.undo {
+                    told_left(f)?;
+                }
                 continue;
             }
             writeln!(f, "# {why}.")?;
@@ -304,6 +355,7 @@ impl fmt::Display for Setup {
                 writeln!(f, "# To undo it:")?;
             }
             undo.iter().try_for_each(|line| writeln!(f, "#   {line}"))?;
+            told_left(f)?;
             writeln!(f)?;
         }
         Ok(())
@@ -369,6 +421,35 @@ mod tests {
         assert!(
             policy.lines[0].contains("= permit_mynetworks, check_policy_service { inet:127.0.0.1:10421, ")
         );
+    }
+
+    #[test]
+    fn undoing_leaves_no_list_or_class_that_asks() {
+        let ours = "check_policy_service inet:127.0.0.1:10421";
+        let postfix = Postfix::with(&[
+            ("smtpd_relay_restrictions", &format!("reject_unauth_destination, {ours}")),
+            ("smtpd_client_restrictions", ours),
+            ("smtpd_restriction_classes", "alone, some"),
+            ("alone", ours),
+            ("some", &format!("reject_unlisted_sender {ours}")),
+            ("smtpd_helo_restrictions", "check_policy_service inet:127.0.0.1:1"),
+        ]);
+        let lines = Desk::of(&Config::default(), Ok(&postfix)).lines(Way::Policy).unwrap();
+        assert_eq!(
+            lines.undo,
+            [
+                "postconf -X smtpd_recipient_restrictions",
+                "postconf -X smtpd_data_restrictions",
+                "postconf -X smtpd_client_restrictions",
+                "postconf -e 'smtpd_relay_restrictions = reject_unauth_destination'",
+                "postconf -e 'some = reject_unlisted_sender'",
+                "postfix reload",
+            ]
+        );
+        assert!(lines.left.len() == 1 && lines.left[0].starts_with("the class alone "), "{lines:?}");
+        let args = SetupArgs { way: Some(Way::Policy), undo: true, config: None, json: false };
+        let shown = Setup::of(&Config::default(), Ok(&postfix), &args).to_string();
+        assert!(shown.contains("# Note: the class alone "), "{shown}");
     }
 
     #[test]

@@ -7,17 +7,14 @@ use crate::address::Address;
 use crate::config::Config;
 use crate::mta::lines::{is_ours, unix_path};
 use crate::mta::list::{Asked, policy_services, words};
-use crate::mta::postfix::{Postfix, RESTRICTIONS};
+use crate::mta::postfix::Postfix;
 use std::net::IpAddr;
 
 /// A mail server that waits longer than this for us keeps its clients waiting.
 const LONGEST_WAIT: u64 = 10;
 const MILTERS: &str = "smtpd_milters";
-/// Where tempfail may be named.
-const LISTS: [&str; 7] = {
-    let [a, b, c, d, e, f] = RESTRICTIONS;
-    [MILTERS, a, b, c, d, e, f]
-};
+const RELAY: &str = "smtpd_relay_restrictions";
+const RECIPIENT: &str = "smtpd_recipient_restrictions";
 /// What keeps strangers from relaying.
 const RELAY_CHECKS: [&str; 2] = ["reject_unauth_destination", "defer_unauth_destination"];
 const SETUP: &str = "compare with the lines of \"tempfail setup\"";
@@ -26,8 +23,8 @@ const SETUP: &str = "compare with the lines of \"tempfail setup\"";
 pub(crate) fn findings(postfix: &Postfix, config: &Config) -> Vec<Finding> {
     let look = Look { postfix, config };
     let mut found = look.milters();
-    found.extend(RESTRICTIONS.iter().flat_map(|parameter| look.services(parameter)));
-    found.extend(LISTS.iter().flat_map(|parameter| look.outdone(parameter)));
+    found.extend(postfix.restriction_lists().flat_map(|parameter| look.services(parameter)));
+    found.extend(look.lists().flat_map(|parameter| look.outdone(parameter)));
     if !look.is_asked() {
         let what = "Postfix names tempfail in no list of milters or restrictions";
         found.push(Finding::new("not-configured", what, "put the lines of \"tempfail setup\" in force"));
@@ -108,15 +105,24 @@ impl Look<'_> {
     }
 
     fn services_of(&self, parameter: &str, value: &str) -> Vec<Finding> {
-        let list = words(value);
-        let ours = policy_services(&list);
-        let ours = ours.iter().filter(|(_, asked)| self.is_our_service(asked));
-        ours.flat_map(|(place, service)| {
-            let late = relay_check_is_late(parameter, &list[..*place]);
-            let late = late.filter(|_| !self.relaying_is_checked_first());
-            self.service(parameter, service).into_iter().chain(late)
-        })
-        .collect()
+        let (list, all) = (words(value), self.postfix.with_classes(value));
+        let ours = self.our_services(&list);
+        let found = ours.iter().flat_map(|(_, service)| self.service(parameter, service));
+        let late = self.our_services(&all).into_iter().any(|(place, _)| {
+            relay_check_is_late(parameter, &all[..place]) && !self.relaying_is_checked_before(parameter)
+        });
+        let late = late.then(|| {
+            let what = "the policy service is asked before reject_unauth_destination, about relaying too";
+            Finding::new("order", what, "put reject_unauth_destination before it")
+        });
+        found.chain(late).collect()
+    }
+
+    fn our_services<'l>(&self, list: &[&'l str]) -> Vec<(usize, Asked<'l>)> {
+        let services = policy_services(list).into_iter();
+        services
+            .filter(|(_, asked)| self.is_ours(asked.endpoint, &self.config.policy_service.listen))
+            .collect()
     }
 
     fn service(&self, parameter: &str, service: &Asked<'_>) -> Vec<Finding> {
@@ -138,27 +144,31 @@ impl Look<'_> {
     }
 
     /// Postfix asks the relay restrictions before those of recipients, unless it is told otherwise or behaves as
-    /// before 3.6.
-    fn relaying_is_checked_first(&self) -> bool {
-        let relay = words(self.postfix.value("smtpd_relay_restrictions"));
-        self.postfix.value("smtpd_relay_before_recipient_restrictions") == "yes"
-            && relay.iter().any(|word| RELAY_CHECKS.contains(word))
+    /// before 3.6; then it asks them after.
+    fn relaying_is_checked_before(&self, parameter: &str) -> bool {
+        let relay_first = self.postfix.value("smtpd_relay_before_recipient_restrictions") == "yes";
+        let before = match parameter {
+            RECIPIENT if relay_first => RELAY,
+            RELAY if !relay_first => RECIPIENT,
+            _ => return false,
+        };
+        self.postfix.with_classes(self.postfix.value(before)).iter().any(|word| RELAY_CHECKS.contains(word))
     }
 
     fn is_our_milter(&self, word: &str) -> bool {
         self.is_ours(Asked::of(word).endpoint, &self.config.milter.listen)
     }
 
-    fn is_our_service(&self, asked: &Asked<'_>) -> bool {
-        self.is_ours(asked.endpoint, &self.config.policy_service.listen)
+    /// Every parameter that may name tempfail.
+    fn lists(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(MILTERS).chain(self.postfix.restriction_lists())
     }
 
-    /// Whether a list of milters or restrictions names us.
+    /// Whether a list of milters or restrictions names us, or a class that does.
     fn names_us(&self, parameter: &str, value: &str) -> bool {
-        let list = words(value);
         match parameter {
-            MILTERS => list.iter().any(|word| self.is_our_milter(word)),
-            _ => policy_services(&list).iter().any(|(_, asked)| self.is_our_service(asked)),
+            MILTERS => words(value).iter().any(|word| self.is_our_milter(word)),
+            _ => !self.our_services(&self.postfix.with_classes(value)).is_empty(),
         }
     }
 
@@ -166,7 +176,8 @@ impl Look<'_> {
         let asked = |parameter: &&str| {
             self.values(parameter).into_iter().any(|value| self.names_us(parameter, value))
         };
-        LISTS.iter().any(asked)
+        // A class alone will do: tables, which are not read, may lead to it.
+        self.lists().any(|parameter| asked(&parameter))
     }
 
     /// Services that strangers come to whose own list does not name us, where that of `main.cf` does.
@@ -231,13 +242,8 @@ impl Look<'_> {
 }
 
 /// A verdict before the relay check hides it, and is given to whom only `relay access denied` is due.
-fn relay_check_is_late(parameter: &str, before: &[&str]) -> Option<Finding> {
-    let late =
-        parameter == "smtpd_recipient_restrictions" && !before.iter().any(|word| RELAY_CHECKS.contains(word));
-    late.then(|| {
-        let what = "the policy service is asked before reject_unauth_destination, about relaying too";
-        Finding::new("order", what, "put reject_unauth_destination before it")
-    })
+fn relay_check_is_late(parameter: &str, before: &[&str]) -> bool {
+    [RECIPIENT, RELAY].contains(&parameter) && !before.iter().any(|word| RELAY_CHECKS.contains(word))
 }
 
 /// The first address of a network as `mynetworks` has it; tables and exceptions are none.
@@ -316,5 +322,37 @@ mod tests {
         assert_eq!(codes("permit_mynetworks, defer_unauth_destination", "no"), ["order"]);
         assert_eq!(codes("permit_mynetworks", "yes"), ["order"]);
         assert_eq!(codes("", ""), ["order"], "a Postfix that knows neither");
+    }
+
+    #[test]
+    fn relay_restrictions_and_classes_are_looked_at_as_the_other_lists() {
+        let codes = |set: &[(&str, &str)]| {
+            let found = findings(&Postfix::with(set), &Config::default());
+            found.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let first = ("smtpd_relay_before_recipient_restrictions", "yes");
+        let bare = "check_policy_service inet:127.0.0.1:10421";
+        let stops = ("smtpd_policy_service_default_action", "451 4.3.5 Server configuration problem");
+        let relay = format!("reject_unauth_destination, {bare}");
+        let found = codes(&[(RELAY, &relay), first, stops]);
+        assert!(
+            found.len() == 1 && found[0].starts_with("default-action: with tempfail away smtpd_relay"),
+            "{found:?}"
+        );
+        let dunno = ("smtpd_policy_service_default_action", "DUNNO");
+        let early = codes(&[(RELAY, bare), first, dunno]);
+        assert!(early.len() == 1 && early[0].starts_with("order: "), "{early:?}");
+        let after = [(RELAY, bare), (RECIPIENT, "reject_unauth_destination"), dunno];
+        assert_eq!(codes(&after), [""; 0], "the recipient restrictions are asked first");
+        let class = |list| [("smtpd_restriction_classes", "ask"), ("ask", bare), (RECIPIENT, list), stops];
+        let found = codes(&class("reject_unauth_destination, ask"));
+        assert!(
+            found.len() == 1 && found[0].starts_with("default-action: with tempfail away ask "),
+            "{found:?}"
+        );
+        let found = codes(&class("ask"));
+        assert!(found.len() == 2 && found[0].starts_with("order: "), "{found:?}");
+        let found = codes(&class("check_client_access cidr:/some/table"));
+        assert!(found.len() == 1 && found[0].starts_with("default-action: "), "{found:?}");
     }
 }

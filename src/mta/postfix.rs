@@ -3,6 +3,7 @@
 //!
 //! Bounds: `postconf` has five seconds.
 
+use super::list::words;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -15,11 +16,12 @@ const TRY_EACH: Duration = Duration::from_millis(10);
 /// Where systems have it, and where no path leads an ordinary user.
 const ELSEWHERE: &str = ":/usr/sbin:/usr/local/sbin";
 
-/// Where restrictions may name a policy service.
-pub(crate) const RESTRICTIONS: [&str; 6] = [
+/// Where restrictions may name a policy service, besides classes.
+const RESTRICTIONS: [&str; 7] = [
     "smtpd_client_restrictions",
     "smtpd_helo_restrictions",
     "smtpd_sender_restrictions",
+    "smtpd_relay_restrictions",
     "smtpd_recipient_restrictions",
     "smtpd_data_restrictions",
     "smtpd_end_of_data_restrictions",
@@ -38,9 +40,11 @@ const PARAMETERS: [&str; 14] = [
     "milter_content_timeout",
     "smtpd_policy_service_default_action",
     "smtpd_policy_service_timeout",
-    "smtpd_relay_restrictions",
     "smtpd_relay_before_recipient_restrictions",
+    CLASSES,
 ];
+/// Names lists of restrictions that others, and tables, may name in their turn.
+const CLASSES: &str = "smtpd_restriction_classes";
 
 /// An SMTP service of `master.cf`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,7 +93,9 @@ impl Postfix {
     pub(crate) fn find() -> Result<Self, Unread> {
         let program = program().ok_or(Unread::NotHere)?;
         let postconf = |arguments: &[&str]| postconf(&program, arguments);
-        let names = [&PARAMETERS[..], &RESTRICTIONS[..]].concat();
+        let mut names = [&PARAMETERS[..], &RESTRICTIONS[..]].concat();
+        let named = parsed(&postconf(&["-x", CLASSES])?);
+        names.extend(named.get(CLASSES).map_or_else(Vec::new, |classes| words(classes)));
         let parameters = parsed(&postconf(&names)?);
         let expanded = [&["-x"], &names[..]].concat();
         Ok(Self {
@@ -122,6 +128,33 @@ impl Postfix {
     /// Whether `main.cf` sets it.
     pub(crate) fn sets(&self, name: &str) -> bool {
         self.set.contains(name)
+    }
+
+    /// Each parameter that may name a policy service: the lists of restrictions, then the classes.
+    pub(crate) fn restriction_lists(&self) -> impl Iterator<Item = &str> {
+        RESTRICTIONS.into_iter().chain(self.classes())
+    }
+
+    /// The names of the restriction classes.
+    pub(crate) fn classes(&self) -> Vec<&str> {
+        words(self.value(CLASSES))
+    }
+
+    /// A list of restrictions with what its classes stand for in their place.
+    pub(crate) fn with_classes<'l>(&'l self, list: &'l str) -> Vec<&'l str> {
+        self.opened(list, &mut self.classes())
+    }
+
+    /// A class is opened once: one that names itself would have no end.
+    fn opened<'l>(&'l self, list: &'l str, closed: &mut Vec<&'l str>) -> Vec<&'l str> {
+        let open = |word: &'l str| match closed.iter().position(|class| *class == word) {
+            Some(at) => {
+                closed.swap_remove(at);
+                self.opened(self.value(word), closed)
+            }
+            None => vec![word],
+        };
+        words(list).into_iter().flat_map(open).collect()
     }
 
     /// The directory of the queue, which a chroot is.
@@ -280,6 +313,28 @@ mod tests {
         for server in ["postfix.service", "postfix@-.service", "sendmail.service"] {
             assert!(units.contains(&server), "{server}: {units:?}");
         }
+    }
+
+    #[test]
+    fn classes_are_opened_in_their_place_and_once() {
+        let postfix = Postfix::with(&[
+            (CLASSES, "strangers, loop"),
+            ("strangers", "reject_unauth_destination, loop"),
+            ("loop", "strangers, check_policy_service inet:h:1"),
+        ]);
+        let opened = postfix.with_classes("permit_mynetworks, strangers, permit");
+        assert_eq!(
+            opened,
+            [
+                "permit_mynetworks",
+                "reject_unauth_destination",
+                "strangers",
+                "check_policy_service",
+                "inet:h:1",
+                "permit"
+            ]
+        );
+        assert!(postfix.restriction_lists().any(|list| list == "loop"));
     }
 
     #[test]

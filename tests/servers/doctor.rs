@@ -153,6 +153,14 @@ async fn each_wrong_configuration_of_postfix_is_seen() -> TestResult {
         (service(", timeout=5s, default_action=REJECT"), &["default-action"]),
         (service(", default_action=DUNNO"), &["timeout"]),
         (late.replace("PORT", &policy.to_string()), &["order"]),
+        (service("").replace("smtpd_recipient_", "smtpd_relay_"), &["default-action", "timeout"]),
+        (
+            format!(
+                "postconf -e 'smtpd_restriction_classes = ask' 'ask = check_policy_service inet:{policy}' \
+                 'smtpd_client_restrictions = check_client_access inline:{{192.0.2.7=ask}}'"
+            ),
+            &["default-action", "timeout"],
+        ),
         (
             format!("postconf -e 'smtpd_milters = {ours}' default_process_limit=2000"),
             &["connections", "connections"],
