@@ -12,6 +12,7 @@
 
 use crate::clock::Clock;
 use crate::deadline::{Deadline, Failure};
+use crate::in_force::{InForce, NotReloaded};
 use crate::log::{self, Log};
 use crate::lookups::Lookups;
 use crate::mark::Marker;
@@ -27,8 +28,8 @@ use policy_core::verdict::{Reason, Verdict};
 use policy_core::{Decision, State};
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::broadcast;
 use tokio::time::Instant;
@@ -40,8 +41,8 @@ type Core = dyn Fn(&Arc<Policy>, &State, &Facts, Timestamp) -> Decision + Send +
 struct Inner {
     state: Arc<State>,
     policy: ArcSwap<Policy>,
-    /// When the mode in force came into force.
-    mode_since: AtomicU64,
+    /// Held to read or write some words, and while a policy takes the place of another.
+    in_force: Mutex<InForce>,
     answer_within: Duration,
     clock: Clock,
     log: Log,
@@ -87,7 +88,7 @@ impl Engine {
         Self(Arc::new(Inner {
             state,
             policy: ArcSwap::new(policy),
-            mode_since: AtomicU64::new(clock.now().as_millis()),
+            in_force: Mutex::new(InForce::at_start(clock.now())),
             answer_within,
             clock,
             log,
@@ -115,18 +116,27 @@ impl Engine {
         self.0.policy.load_full()
     }
 
-    /// The mode in force, and since when as far as this process knows.
-    pub fn mode_since(&self) -> (Mode, Timestamp) {
-        (self.policy().mode, Timestamp::from_millis(self.0.mode_since.load(Ordering::Relaxed)))
+    /// The mode in force, and what else is known of the configuration in force.
+    pub fn in_force(&self) -> (Mode, InForce) {
+        let in_force = self.lock_in_force();
+        (self.policy().mode, in_force.clone())
+    }
+
+    fn lock_in_force(&self) -> MutexGuard<'_, InForce> {
+        self.0.in_force.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Puts another policy in force, for sessions that begin from now on.
     pub fn replace(&self, policy: Arc<Policy>) {
-        if self.policy().mode != policy.mode {
-            self.0.mode_since.store(self.0.clock.now().as_millis(), Ordering::Relaxed);
-        }
+        let mut in_force = self.lock_in_force();
+        in_force.reloaded(self.policy().mode, policy.mode, self.0.clock.now());
         self.0.policy.store(policy);
         self.0.counters.reloads.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that a configuration was not taken over. Everybody may read `why`, so it is to hold nothing of the file.
+    pub fn not_reloaded(&self, why: String) {
+        self.lock_in_force().failed = Some(NotReloaded { at: self.0.clock.now(), why });
     }
 
     /// From now on these look up what they can; without any, nothing is.

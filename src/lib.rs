@@ -32,6 +32,7 @@ mod doctor;
 pub mod engine;
 pub mod explain;
 pub mod feedback;
+pub mod in_force;
 pub mod log;
 pub mod lookups;
 mod mark;

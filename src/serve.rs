@@ -5,6 +5,8 @@
 //! | SIGHUP | the configuration is read again; a bad one changes nothing and is told |
 //! | SIGTERM, SIGINT | sessions in progress end by themselves within the grace period; a second one ends all at once |
 
+mod reload;
+
 use crate::clock::Clock;
 use crate::config::{self, Checked, Config, ConfigError, Diagnostic, Severity, StateDirectory};
 use crate::daemon::{Daemon, Ended, StartError};
@@ -12,18 +14,13 @@ use crate::log::{self, Format, Log};
 use crate::{descriptors, notify};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::timeout;
 use tracing::{debug, error, info, warn};
 use tracing_subscriber::layer::SubscriberExt;
 
 /// Fewest workers: one may compute while another watches the time.
 const LEAST_WORKERS: usize = 2;
-
-/// How long a configuration may take to be read again.
-const READ_WITHIN: Duration = Duration::from_secs(10);
 
 /// Why serving ended otherwise than asked for.
 #[derive(Debug, Error)]
@@ -141,7 +138,7 @@ async fn until_stopped(source: Source, config: Config, descriptors: u64, log: Lo
     loop {
         tokio::select! {
             asked = signals.next() => match asked {
-                Asked::Reload => reload(&mut daemon, source.clone(), descriptors).await,
+                Asked::Reload => reload::reload(&mut daemon, source.clone(), descriptors).await,
                 Asked::Stop => break,
             },
             ended = daemon.ended() => return Err(ended.into()),
@@ -163,38 +160,6 @@ async fn drain(daemon: Daemon, mut signals: Signals) -> Result<(), ServeError> {
                 return Err(ServeError::Cut);
             },
         }
-    }
-}
-
-/// Reads the configuration again. A bad one changes nothing.
-async fn reload(daemon: &mut Daemon, source: Source, descriptors: u64) {
-    notify::reloading();
-    // A file system that hangs must not hold up the signals that come after.
-    let read = tokio::task::spawn_blocking(move || load(&source));
-    match timeout(READ_WITHIN, read).await.map_err(io::Error::from).and_then(|read| Ok(read?)) {
-        Ok(Ok(Checked { mut config, warnings })) => {
-            warnings.iter().for_each(tell);
-            descriptors::fit(&mut config, descriptors);
-            let mode = log::mode(config.policy.mode);
-            for key in daemon.reload(config) {
-                warn!(key, "a change that only a restart brings into force");
-            }
-            info!(mode, "configuration reloaded");
-        }
-        Ok(Err(error)) => kept(&error),
-        Err(error) => error!(%error, "configuration not reloaded, the one before stays in force"),
-    }
-    notify::ready();
-}
-
-/// Says why a configuration was not taken over.
-fn kept(error: &ConfigError) {
-    if let ConfigError::Invalid(diagnostics) = error {
-        diagnostics.iter().for_each(tell);
-        let errors = diagnostics.iter().filter(|d| d.severity == Severity::Error).count();
-        error!(errors, "configuration not reloaded, the one before stays in force");
-    } else {
-        error!(%error, "configuration not reloaded, the one before stays in force");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::output::show;
 use super::remote::Daemon;
-use crate::admin::status::Status;
+use crate::admin::status::{NotReloaded, Status};
 use std::fmt;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -26,6 +26,10 @@ impl fmt::Display for Status {
         let uptime = humantime::format_duration(Duration::from_secs(self.uptime_seconds));
         writeln!(f, "tempfail {}, up {uptime} since {}", self.version, self.started)?;
         writeln!(f, "mode       {} since {}", self.mode, self.mode_since)?;
+        writeln!(f, "config     in force since {}", self.configuration.since)?;
+        if let Some(NotReloaded { at, why }) = &self.configuration.not_reloaded {
+            writeln!(f, "           NOT RELOADED at {at}, so the one before stays in force: {why}")?;
+        }
         if self.stuck {
             writeln!(
                 f,

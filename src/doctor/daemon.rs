@@ -72,6 +72,7 @@ pub(crate) fn findings(status: &Status, seen: &Seen) -> Vec<Finding> {
         never_asked(status),
         one_client(status),
         mode(status, seen),
+        configuration(status),
         state(status),
         aside(seen),
         dns(status),
@@ -130,6 +131,18 @@ fn mode(status: &Status, seen: &Seen) -> Option<Finding> {
         )),
         _ => None,
     }
+}
+
+fn configuration(status: &Status) -> Option<Finding> {
+    let failed = status.configuration.not_reloaded.as_ref()?;
+    Some(Finding::new(
+        "not-reloaded",
+        format!(
+            "the configuration was not reloaded at {}, and the one of {} is in force: {}",
+            failed.at, status.configuration.since, failed.why
+        ),
+        "tempfail check-config says what is wrong; then reload",
+    ))
 }
 
 fn days(age: Duration) -> u64 {
@@ -238,6 +251,7 @@ mod tests {
     fn healthy() -> Value {
         json!({
             "version": "1", "mode": "enforce", "mode_since": "2026-02-28T00:00:00Z",
+            "configuration": {"since": "2026-02-28T00:00:00Z", "not_reloaded": null},
             "started": "2026-02-28T00:00:00Z", "uptime_seconds": 86_400, "stuck": false, "listening": [],
             "front_ends": [{"protocol": "milter", "questions": 99, "last_asked": null}],
             "clients": {"addresses": 50, "or_more": false},
@@ -266,8 +280,16 @@ mod tests {
     fn a_healthy_daemon_has_no_findings_and_each_fault_has_its_own() {
         assert_eq!(codes(|_| (), ago(20)), [""; 0]);
         type Fault = (&'static str, fn(&mut Value), u32);
-        let faults: [Fault; 14] = [
+        let faults: [Fault; 15] = [
             ("spam-only", |s| s["model"]["spam_only"] = json!(true), 20),
+            (
+                "not-reloaded",
+                |s| {
+                    s["configuration"]["not_reloaded"] =
+                        json!({"at": "2026-02-28T01:00:00Z", "why": "2 errors"})
+                },
+                20,
+            ),
             ("stuck", |s| s["stuck"] = json!(true), 20),
             ("never-asked", |s| s["front_ends"][0]["questions"] = json!(0), 20),
             ("one-client", |s| s["clients"]["addresses"] = json!(1), 20),

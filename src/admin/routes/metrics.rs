@@ -5,7 +5,7 @@
 
 use super::super::Desk;
 use super::super::reply::Failure;
-use super::status::{Dns, Status};
+use super::status::{Configuration, Dns, Status};
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
@@ -15,6 +15,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 use std::fmt;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -55,7 +56,20 @@ impl Status {
         page.gauge("stuck", help, None, truth(self.stuck))?;
         let help = "Whether the last write of the state went well";
         page.gauge("state_durable", help, None, truth(self.state.durable))?;
-        page.counter("reloads", "Configurations taken over", self.decisions.reloads)
+        page.counter("reloads", "Configurations taken over", self.decisions.reloads)?;
+        self.of_configuration(page)
+    }
+
+    fn of_configuration(&self, page: &mut Page<'_>) -> fmt::Result {
+        let Configuration { since, not_reloaded } = &self.configuration;
+        let help = "Whether the configuration was taken over when it was last read";
+        page.gauge("config_last_reload_successful", help, None, truth(not_reloaded.is_none()))?;
+        // It was written from a time just now, so it can be read.
+        let since = humantime::parse_rfc3339(since).unwrap_or(SystemTime::UNIX_EPOCH);
+        let since = since.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let help = "When the configuration in force was taken over, in Unix time";
+        let name = "config_last_reload_success_timestamp";
+        page.gauge(name, help, Some(Unit::Seconds), since.as_secs_f64())
     }
 
     fn of_decisions(&self, page: &mut Page<'_>) -> fmt::Result {

@@ -1,6 +1,7 @@
 //! `GET /v1/status`: how the daemon is doing, in numbers.
 
 use super::super::Desk;
+use crate::in_force::InForce;
 use crate::log::{mode, moment};
 use crate::stats::{FrontSeen, Stats};
 use axum::Json;
@@ -17,6 +18,7 @@ pub(crate) struct Status {
     pub(crate) mode: String,
     /// Since when it has been in force, as far as this process knows.
     pub(crate) mode_since: String,
+    pub(crate) configuration: Configuration,
     pub(crate) started: String,
     pub(crate) uptime_seconds: u64,
     /// So many decisions hang that none is begun any more.
@@ -31,6 +33,22 @@ pub(crate) struct Status {
     pub(crate) dns: Option<Dns>,
     pub(crate) lists: Vec<List>,
     pub(crate) model: Model,
+}
+
+/// The configuration in force.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Configuration {
+    /// When it was taken over.
+    pub(crate) since: String,
+    /// The latest reload, if it failed.
+    pub(crate) not_reloaded: Option<NotReloaded>,
+}
+
+/// A configuration that was not taken over: the one before stayed in force.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct NotReloaded {
+    pub(crate) at: String,
+    pub(crate) why: String,
 }
 
 /// A socket.
@@ -164,13 +182,14 @@ impl Status {
     pub(super) fn of(desk: &Desk) -> Self {
         let (engine, now) = (&desk.engine, desk.engine.clock().now());
         let stats = engine.stats();
-        let (mode_now, since) = engine.mode_since();
+        let (mode_now, in_force) = engine.in_force();
         let health = engine.state().model_health();
         let lookups = engine.lookups();
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             mode: mode(mode_now).to_owned(),
-            mode_since: moment(since),
+            mode_since: moment(in_force.mode_since),
+            configuration: Configuration::of(in_force),
             started: moment(desk.started),
             uptime_seconds: now.since(desk.started).as_secs(),
             stuck: engine.is_stuck(),
@@ -190,6 +209,13 @@ impl Status {
                 spam_only: engine.state().hears_of_spam_alone(),
             },
         }
+    }
+}
+
+impl Configuration {
+    fn of(in_force: InForce) -> Self {
+        let failed = in_force.failed.map(|failed| NotReloaded { at: moment(failed.at), why: failed.why });
+        Self { since: moment(in_force.since), not_reloaded: failed }
     }
 }
 

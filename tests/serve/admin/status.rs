@@ -35,6 +35,32 @@ fn status_tells_over_both_sockets_what_was_decided() {
 }
 
 #[test]
+fn a_reload_that_failed_is_told_until_one_goes_well() {
+    let mut daemon = Administered::start("");
+    let good = daemon.config.clone();
+    let metric = |daemon: &Administered| {
+        let page = daemon.raw(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let line = page.lines().find_map(|line| line.strip_prefix("tempfail_config_last_reload_successful "));
+        line.unwrap().to_owned()
+    };
+    assert_eq!(metric(&daemon), "1.0");
+    std::fs::write(daemon.served.path("t.toml"), format!("{good}[[list]]\nzone = \"secret key.example\"\n"))
+        .unwrap();
+    daemon.served.signal(rustix::process::Signal::HUP);
+    daemon.served.wait_for("error configuration not reloaded");
+    let text = said(&daemon.run_over_tcp(&["status"], "/nonexistent"));
+    assert!(text.contains("NOT RELOADED at ") && text.contains("1 errors, the first at /"), "{text}");
+    assert!(!text.contains("secret"), "{text}");
+    assert_eq!(metric(&daemon), "0.0");
+    std::fs::write(daemon.served.path("t.toml"), &good).unwrap();
+    daemon.served.signal(rustix::process::Signal::HUP);
+    daemon.served.wait_for("configuration reloaded");
+    assert_eq!(metric(&daemon), "1.0");
+    let status = json(&daemon.run(&["status", "--json"]));
+    assert_eq!(status["configuration"]["not_reloaded"], serde_json::Value::Null);
+}
+
+#[test]
 fn a_daemon_that_is_not_there_has_a_status_of_its_own() {
     let dir = tempfile::tempdir().unwrap();
     let nobody = format!("unix:{}", dir.path().join("s").display());

@@ -1,0 +1,53 @@
+//! SIGHUP: the configuration is read again.
+//!
+//! Invariant: one that cannot be used changes nothing, and is told: in the log with everything that is wrong, and in
+//! the status with its place.
+
+use super::{Source, load, tell};
+use crate::config::{Checked, ConfigError, Diagnostic, Severity};
+use crate::daemon::Daemon;
+use crate::{descriptors, log, notify};
+use std::io;
+use std::time::Duration;
+use tokio::time::timeout;
+use tracing::{error, info, warn};
+
+/// How long a configuration may take to be read again.
+const READ_WITHIN: Duration = Duration::from_secs(10);
+
+/// Reads the configuration again.
+pub(super) async fn reload(daemon: &mut Daemon, source: Source, descriptors: u64) {
+    notify::reloading();
+    // A file system that hangs must not hold up the signals that come after.
+    let read = tokio::task::spawn_blocking(move || load(&source));
+    match timeout(READ_WITHIN, read).await.map_err(io::Error::from).and_then(|read| Ok(read?)) {
+        Ok(Ok(Checked { mut config, warnings })) => {
+            warnings.iter().for_each(tell);
+            descriptors::fit(&mut config, descriptors);
+            let mode = log::mode(config.policy.mode);
+            for key in daemon.reload(config) {
+                warn!(key, "a change that only a restart brings into force");
+            }
+            info!(mode, "configuration reloaded");
+        }
+        Ok(Err(error)) => daemon.engine().not_reloaded(kept(&error)),
+        Err(error) => {
+            error!(%error, "configuration not reloaded, the one before stays in force");
+            daemon.engine().not_reloaded(error.to_string());
+        }
+    }
+    notify::ready();
+}
+
+/// Says why a configuration was not taken over. Returns what everybody may read of that.
+fn kept(error: &ConfigError) -> String {
+    let ConfigError::Invalid(diagnostics) = error else {
+        error!(%error, "configuration not reloaded, the one before stays in force");
+        return error.to_string();
+    };
+    diagnostics.iter().for_each(tell);
+    let errors: Vec<&Diagnostic> = diagnostics.iter().filter(|d| d.severity == Severity::Error).collect();
+    error!(errors = errors.len(), "configuration not reloaded, the one before stays in force");
+    let first = errors.first().map(|first| format!("{}:{}:{}", first.file, first.line, first.column));
+    format!("{} errors, the first at {}", errors.len(), first.unwrap_or_default())
+}
