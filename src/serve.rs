@@ -8,10 +8,11 @@
 mod reload;
 
 use crate::clock::Clock;
-use crate::config::{self, Checked, Config, ConfigError, Diagnostic, Severity, StateDirectory};
+use crate::config::{self, Checked, Config, ConfigError, Diagnostic, Outline, Severity, StateDirectory};
 use crate::daemon::{Daemon, Ended, StartError};
 use crate::log::{self, Format, Log};
 use crate::{descriptors, notify};
+use reload::Reloader;
 use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -64,7 +65,7 @@ pub fn serve(source: Source, log_format: Option<Format>) -> Result<(), ServeErro
     let file = config::file(source.named.as_deref());
     // What is in force now must not turn into defaults because it is away when it is read again.
     let source = Source { named: file.clone(), ..source };
-    let Checked { config, warnings } = load(&source)?;
+    let Checked { config, warnings, outline } = load(&source)?;
     let format = log_format.unwrap_or(config.log.format);
     let (log, flush) = Log::stderr(format, config.log.level).map_err(ServeError::Log)?;
     let subscriber = tracing_subscriber::registry().with(log.layer());
@@ -81,7 +82,7 @@ pub fn serve(source: Source, log_format: Option<Format>) -> Result<(), ServeErro
         "starting"
     );
     warnings.iter().for_each(tell);
-    let served = run(source, config, log);
+    let served = run(source, config, outline, log);
     match &served {
         Ok(()) => info!("stopped"),
         Err(error) => error!("{error}"),
@@ -93,7 +94,7 @@ pub fn serve(source: Source, log_format: Option<Format>) -> Result<(), ServeErro
 fn load(source: &Source) -> Result<Checked, ConfigError> {
     let mut checked = match config::file(source.named.as_deref()) {
         Some(path) => Config::load(&path)?,
-        None => Checked { config: Config::default(), warnings: Vec::new() },
+        None => Checked { config: Config::default(), warnings: Vec::new(), outline: Outline::default() },
     };
     let state = source.state.clone().unwrap_or(checked.config.state);
     let systemd = std::env::var("STATE_DIRECTORY").ok();
@@ -111,7 +112,7 @@ fn tell(diagnostic: &Diagnostic) {
     }
 }
 
-fn run(source: Source, mut config: Config, log: Log) -> Result<(), ServeError> {
+fn run(source: Source, mut config: Config, outline: Outline, log: Log) -> Result<(), ServeError> {
     let descriptors = descriptors::raise();
     descriptors::fit(&mut config, descriptors);
     // One worker more than processors: while one computes, every processor has another.
@@ -120,7 +121,7 @@ fn run(source: Source, mut config: Config, log: Log) -> Result<(), ServeError> {
         .worker_threads(workers.max(LEAST_WORKERS))
         .enable_all()
         .build()?;
-    let served = runtime.block_on(until_stopped(source, config, descriptors, log));
+    let served = runtime.block_on(until_stopped(Reloader { source, descriptors, outline }, config, log));
     // A session that is cut now may find the task that reads for it gone already, at which the milter library
     // panics. That is no fault of the operator's.
     std::panic::set_hook(Box::new(|panic| debug!(%panic, "cut while stopping")));
@@ -129,7 +130,7 @@ fn run(source: Source, mut config: Config, log: Log) -> Result<(), ServeError> {
     served
 }
 
-async fn until_stopped(source: Source, config: Config, descriptors: u64, log: Log) -> Result<(), ServeError> {
+async fn until_stopped(mut reloader: Reloader, config: Config, log: Log) -> Result<(), ServeError> {
     // Before anything answers, so that no signal finds its default in force.
     let mut signals = Signals::new()?;
     let mut daemon = Daemon::start_with_log(config, Clock::system(), log).await?;
@@ -138,7 +139,7 @@ async fn until_stopped(source: Source, config: Config, descriptors: u64, log: Lo
     loop {
         tokio::select! {
             asked = signals.next() => match asked {
-                Asked::Reload => reload::reload(&mut daemon, source.clone(), descriptors).await,
+                Asked::Reload => reloader.reload(&mut daemon).await,
                 Asked::Stop => break,
             },
             ended = daemon.ended() => return Err(ended.into()),

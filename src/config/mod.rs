@@ -14,6 +14,7 @@ mod diagnostic;
 mod feedback;
 mod filter;
 mod lookups;
+mod outline;
 mod reader;
 mod sections;
 mod state;
@@ -25,6 +26,7 @@ pub use lookups::Lookups;
 
 pub use admin::{AdminService, DEFAULT_SOCKET, TokenFile};
 pub use diagnostic::{ConfigError, Diagnostic, Severity};
+pub use outline::{Changed, Outline};
 pub use state::{DEFAULT_DIRECTORY, StateDirectory};
 
 use crate::address::Address;
@@ -180,6 +182,8 @@ pub struct Checked {
     pub config: Config,
     /// Warnings, in the order of the file.
     pub warnings: Vec<Diagnostic>,
+    /// How much its file says.
+    pub outline: Outline,
 }
 
 /// The text of a file that is no longer than a configuration may be.
@@ -218,7 +222,7 @@ impl Config {
         if diagnostics.iter().any(|found| found.severity == Severity::Error) {
             return Err(ConfigError::Invalid(diagnostics));
         }
-        Ok(Checked { config, warnings: diagnostics })
+        Ok(Checked { config, warnings: diagnostics, outline: Outline::of(document.get_ref()) })
     }
 
     /// Each front end's own deadline follows the engine's.

@@ -1,10 +1,11 @@
 //! SIGHUP: the configuration is read again.
 //!
 //! Invariant: one that cannot be used changes nothing, and is told: in the log with everything that is wrong, and in
-//! the status with its place.
+//! the status with its place. One that says less than before is taken over, and told: a file that was cut off while it was
+//! written may be valid.
 
 use super::{Source, load, tell};
-use crate::config::{Checked, ConfigError, Diagnostic, Severity};
+use crate::config::{Changed, Checked, ConfigError, Diagnostic, Outline, Severity};
 use crate::daemon::Daemon;
 use crate::{descriptors, log, notify};
 use std::io;
@@ -15,28 +16,51 @@ use tracing::{error, info, warn};
 /// How long a configuration may take to be read again.
 const READ_WITHIN: Duration = Duration::from_secs(10);
 
-/// Reads the configuration again.
-pub(super) async fn reload(daemon: &mut Daemon, source: Source, descriptors: u64) {
-    notify::reloading();
-    // A file system that hangs must not hold up the signals that come after.
-    let read = tokio::task::spawn_blocking(move || load(&source));
-    match timeout(READ_WITHIN, read).await.map_err(io::Error::from).and_then(|read| Ok(read?)) {
-        Ok(Ok(Checked { mut config, warnings })) => {
-            warnings.iter().for_each(tell);
-            descriptors::fit(&mut config, descriptors);
-            let mode = log::mode(config.policy.mode);
-            for key in daemon.reload(config) {
-                warn!(key, "a change that only a restart brings into force");
+/// Where the configuration is, and what the file said when it was last taken over.
+pub(super) struct Reloader {
+    pub(super) source: Source,
+    /// File descriptors that the process may have.
+    pub(super) descriptors: u64,
+    pub(super) outline: Outline,
+}
+
+impl Reloader {
+    /// Reads it again.
+    pub(super) async fn reload(&mut self, daemon: &mut Daemon) {
+        notify::reloading();
+        let source = self.source.clone();
+        // A file system that hangs must not hold up the signals that come after.
+        let read = tokio::task::spawn_blocking(move || load(&source));
+        match timeout(READ_WITHIN, read).await.map_err(io::Error::from).and_then(|read| Ok(read?)) {
+            Ok(Ok(Checked { mut config, warnings, outline })) => {
+                warnings.iter().for_each(tell);
+                tell_changed(&outline.changed_since(&self.outline));
+                self.outline = outline;
+                descriptors::fit(&mut config, self.descriptors);
+                let mode = log::mode(config.policy.mode);
+                for key in daemon.reload(config) {
+                    warn!(key, "a change that only a restart brings into force");
+                }
+                info!(mode, "configuration reloaded");
             }
-            info!(mode, "configuration reloaded");
+            Ok(Err(error)) => daemon.engine().not_reloaded(kept(&error)),
+            Err(error) => {
+                error!(%error, "configuration not reloaded, the one before stays in force");
+                daemon.engine().not_reloaded(error.to_string());
+            }
         }
-        Ok(Err(error)) => daemon.engine().not_reloaded(kept(&error)),
-        Err(error) => {
-            error!(%error, "configuration not reloaded, the one before stays in force");
-            daemon.engine().not_reloaded(error.to_string());
+        notify::ready();
+    }
+}
+
+fn tell_changed(changed: &[Changed]) {
+    for Changed { section, before, now } in changed {
+        if now < before {
+            warn!(section, before, now, "the configuration says less than before: was its file cut off?");
+        } else {
+            info!(section, before, now, "the configuration says more than before");
         }
     }
-    notify::ready();
 }
 
 /// Says why a configuration was not taken over. Returns what everybody may read of that.

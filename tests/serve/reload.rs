@@ -56,6 +56,19 @@ fn a_bad_configuration_changes_nothing_and_is_told() {
 }
 
 #[test]
+fn a_file_that_was_cut_off_is_taken_over_and_told() {
+    let mut served = Served::start(&format!("{TWO}[exempt]\nauthenticated = true\n"));
+    served.reload(&format!("{TWO}help = \"call us\"\n"));
+    let told = "the configuration says less than before: was its file cut off? section=exempt before=1 now=0";
+    served.wait_for(&format!("warn {told}"));
+    served.wait_for("info the configuration says more than before section=help before=0 now=1");
+    served.wait_for("configuration reloaded");
+    served.reload(&format!("{TWO}help = \"call us\"\n"));
+    served.wait_for("configuration reloaded");
+    assert_eq!(served.seen().iter().filter(|line| line.contains("says less")).count(), 1);
+}
+
+#[test]
 fn what_only_a_restart_changes_is_told() {
     let mut served = Served::start("");
     served.reload(
