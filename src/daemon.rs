@@ -266,6 +266,8 @@ impl Daemon {
             memory: self.started.memory,
             started,
             listening: self.listening.clone(),
+            policy_connections: self.started.policy_service.limits.connections,
+            milter_options: self.milter_options.subscribe(),
             stop: self.stop.subscribe(),
             followers: Arc::new(Semaphore::new(FOLLOWERS)),
             visitors: Arc::new(Semaphore::new(1)),

@@ -20,8 +20,9 @@ use crate::recent::{Numbered, Recent, Record};
 use crate::stats::{Counters, Stats};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use policy_core::answer::{Answer, DecisionId, Reply};
+use policy_core::connections::Connections;
 use policy_core::engine::Report;
-use policy_core::facts::{Facts, Stage};
+use policy_core::facts::{Facts, FrontEnd, Stage};
 use policy_core::policy::{Mode, Policy};
 use policy_core::time::Timestamp;
 use policy_core::verdict::{Reason, Verdict};
@@ -273,6 +274,10 @@ impl policy_core::engine::Engine for Engine {
         if let Err(failure) = self.0.deadline.run_at_once(compute) {
             error!(why = %failure, "a report was lost");
         }
+    }
+
+    fn connections(&self, front_end: FrontEnd) -> Arc<Connections> {
+        Arc::clone(self.0.counters.connections(front_end))
     }
 }
 

@@ -5,12 +5,13 @@
 
 use crate::log::protocol;
 use crate::recent::Record;
+use policy_core::connections::Connections;
 use policy_core::facts::{Facts, FrontEnd};
 use policy_core::time::Timestamp;
 use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// What decisions are counted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,6 +38,10 @@ pub struct FrontSeen {
     pub questions: u64,
     /// When the last one came; `None` when none has.
     pub last: Option<Timestamp>,
+    /// Connections that are open.
+    pub open: usize,
+    /// Connections that were closed at once, because there were too many.
+    pub refused: u64,
 }
 
 /// Counts since the start.
@@ -80,13 +85,15 @@ pub(crate) struct Counters {
 struct Seen {
     questions: AtomicU64,
     last: AtomicU64,
+    connections: Arc<Connections>,
 }
 
 impl Seen {
     fn snapshot(&self, front_end: FrontEnd) -> FrontSeen {
         let (questions, last) = (self.questions.load(Ordering::Relaxed), self.last.load(Ordering::Relaxed));
         let last = (questions > 0).then_some(Timestamp::from_millis(last));
-        FrontSeen { protocol: protocol(front_end), questions, last }
+        let (open, refused) = (self.connections.open(), self.connections.refused());
+        FrontSeen { protocol: protocol(front_end), questions, last, open, refused }
     }
 }
 
@@ -118,12 +125,21 @@ impl Addresses {
 }
 
 impl Counters {
-    /// A mail server asks.
-    pub(crate) fn asked(&self, facts: &Facts, now: Timestamp) {
-        let seen = match facts.front_end {
+    const fn seen(&self, front_end: FrontEnd) -> &Seen {
+        match front_end {
             FrontEnd::Policy => &self.policy,
             FrontEnd::Milter => &self.milter,
-        };
+        }
+    }
+
+    /// The connections of a front end.
+    pub(crate) const fn connections(&self, front_end: FrontEnd) -> &Arc<Connections> {
+        &self.seen(front_end).connections
+    }
+
+    /// A mail server asks.
+    pub(crate) fn asked(&self, facts: &Facts, now: Timestamp) {
+        let seen = self.seen(facts.front_end);
         seen.questions.fetch_add(1, Ordering::Relaxed);
         seen.last.store(now.as_millis(), Ordering::Relaxed);
         self.clients.note(facts.client.address);

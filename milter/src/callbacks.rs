@@ -5,7 +5,6 @@
 //! reply. A session is closed by dropping its [`Connection`], or by the close event, whichever comes first.
 
 use crate::negotiate;
-use crate::occasional::Occasional;
 use crate::options::Options;
 use crate::session::{MailFrom, Session};
 use crate::{address, plain, reply, translate};
@@ -17,8 +16,10 @@ use policy_core::answer::Reply;
 use policy_core::engine::{Engine, Report};
 use policy_core::facts::Facts;
 use policy_core::feedback::MARK;
+use policy_core::seldom::Seldom;
 use std::ffi::{CStr, CString};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -26,7 +27,8 @@ use tokio::time::timeout;
 pub(crate) struct Shared<E> {
     engine: E,
     options: watch::Receiver<Arc<Options>>,
-    silent_engine: Occasional,
+    /// Held for a comparison and an addition.
+    silent_engine: Mutex<Seldom>,
 }
 
 /// One milter connection.
@@ -42,7 +44,7 @@ pub(crate) fn callbacks<E: Engine>(
     engine: E,
     options: watch::Receiver<Arc<Options>>,
 ) -> Callbacks<Connection<E>> {
-    let shared = Arc::new(Shared { engine, options, silent_engine: Occasional::default() });
+    let shared = Arc::new(Shared { engine, options, silent_engine: Mutex::default() });
     Callbacks::new()
         .on_negotiate(move |cx, actions, opts| {
             let shared = Arc::clone(&shared);
@@ -67,8 +69,9 @@ impl<E: Engine> Connection<E> {
     async fn ask_at_end(&self, facts: Facts) -> (Reply, Option<String>) {
         let answer = timeout(self.options.limits.answer, self.shared.engine.decide(facts)).await;
         answer.map(|answer| (answer.reply, answer.mark)).unwrap_or_else(|_| {
-            if let Some(more) = self.shared.silent_engine.due() {
-                tracing::warn!(limit = ?self.options.limits.answer, more, "no answer in time, mail goes on");
+            let mut silent = self.shared.silent_engine.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(times) = silent.happened(Instant::now()) {
+                tracing::warn!(limit = ?self.options.limits.answer, times, "no answer in time, mail goes on");
             }
             (Reply::Accept, None)
         })

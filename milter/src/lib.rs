@@ -13,7 +13,6 @@
 //! | `reply` | an answer to a milter reply |
 //! | `inspect`, `filter`, `auth_results` | what is read from a message's header, and whose word counts |
 //! | `server`, `listen`, `stream`, `open` | accepting, limits, and leaving without cutting sessions off |
-//! | `occasional` | a log line at most once in a while |
 //!
 //! The invariant: whatever the engine does not refuse in words goes on, also when the client's address is not
 //! known, the engine is silent, or an event comes out of order.
@@ -29,7 +28,6 @@ mod filter;
 mod inspect;
 mod listen;
 mod negotiate;
-mod occasional;
 mod open;
 mod options;
 mod plain;

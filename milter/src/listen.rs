@@ -3,13 +3,13 @@
 //! The milter library stops for good at the first accept error and leaves connections above its own limit
 //! unaccepted, so that the mail server waits for its whole time limit. So connections are accepted here, and
 //! handed over through a channel. An error costs a pause that doubles up to a second; a connection too many
-//! is closed at once.
+//! is closed at once. Both are logged at most once in ten seconds, with how often they happened.
 
-use crate::occasional::Occasional;
 use crate::open::Open;
 use crate::options::Options;
 use crate::stream::{Prompt, Stream};
 use indymilter::EitherStream;
+use policy_core::seldom::Seldom;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::{mpsc, watch};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
 /// Shortest and longest pause after an accept error.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
@@ -36,7 +36,7 @@ pub enum Socket {
 pub(crate) trait Accept {
     /// A connection.
     type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;
-    /// The next connection, or why it was not to be had.
+    /// The next connection, or why it was not to be had. Nothing is lost when it is dropped before.
     fn accept(&mut self) -> impl Future<Output = io::Result<Self::Io>> + Send;
 }
 
@@ -61,29 +61,47 @@ pub(crate) async fn admit<A: Accept>(
     options: watch::Receiver<Arc<Options>>,
     admitted: mpsc::Sender<Stream<A::Io>>,
 ) {
-    let (failures, excess) = (Occasional::default(), Occasional::default());
+    let (mut failed, mut refused) = (Seldom::default(), Seldom::default());
     let mut pause = PAUSE.0;
     loop {
-        match source.accept().await {
+        // A flood that is over is told too.
+        let due = refused.due();
+        let accepted = tokio::select! {
+            accepted = source.accept() => accepted,
+            () = sleep_until(due.map_or_else(Instant::now, Instant::from_std)), if due.is_some() => {
+                tell_refused(&options, refused.tell(now()));
+                continue;
+            }
+        };
+        match accepted {
             Ok(io) => {
                 pause = PAUSE.0;
                 let limits = options.borrow().limits.clone();
                 if let Some(guard) = open.enter(limits.connections) {
                     // An error says that the server has ended; then this future is about to be dropped.
                     let _ = admitted.send(Stream::new(io, guard, limits.first_packet)).await;
-                } else if let Some(more) = excess.due() {
-                    tracing::warn!(limit = limits.connections, more, "too many connections, one closed");
+                } else if let Some(times) = refused.happened(now()) {
+                    tell_refused(&options, times);
                 }
             }
             Err(error) => {
-                if let Some(more) = failures.due() {
-                    tracing::warn!(%error, more, "cannot accept a connection");
+                if let Some(times) = failed.happened(now()) {
+                    tracing::warn!(%error, times, "cannot accept connections, trying again");
                 }
                 sleep(pause).await;
                 pause = (pause * 2).min(PAUSE.1);
             }
         }
     }
+}
+
+fn now() -> std::time::Instant {
+    Instant::now().into_std()
+}
+
+fn tell_refused(options: &watch::Receiver<Arc<Options>>, times: u64) {
+    let limit = options.borrow().limits.connections;
+    tracing::warn!(limit, times, "too many connections, closed at once");
 }
 
 /// The receiving end of [`admit`], as the library wants it. It never fails, so the library never stops.
@@ -128,7 +146,7 @@ mod tests {
     ) -> (mpsc::Receiver<Stream<DuplexStream>>, Open) {
         let mut options = Options::default();
         options.limits.connections = connections;
-        let (open, (admitted, arrivals)) = (Open::new(), mpsc::channel(8));
+        let (open, (admitted, arrivals)) = (Open::new(Arc::default()), mpsc::channel(8));
         let (sender, options) = watch::channel(Arc::new(options));
         let accepting = admit(Script(script.into()), open.clone(), options, admitted);
         tokio::spawn(async move {

@@ -3,28 +3,35 @@
 //! Invariant: the count goes down when a [`Guard`] is dropped and in no other way, so it holds whatever ends
 //! a connection.
 
+use policy_core::connections::{self, Connections};
+use std::sync::Arc;
 use tokio::sync::watch;
 
 /// The count of open connections of one server.
 #[derive(Clone, Debug)]
 pub(crate) struct Open {
     count: watch::Sender<usize>,
+    /// Those of all servers of this front end.
+    all: Arc<Connections>,
 }
 
 impl Open {
     /// None open.
-    pub(crate) fn new() -> Self {
-        Self { count: watch::Sender::new(0) }
+    pub(crate) fn new(all: Arc<Connections>) -> Self {
+        Self { count: watch::Sender::new(0), all }
     }
 
-    /// Counts one more, unless `limit` are open already: a limit of 20 admits 20.
+    /// Counts one more, unless `limit` are open already: a limit of 20 admits 20. One too many is counted as refused.
     pub(crate) fn enter(&self, limit: usize) -> Option<Guard> {
         let admitted = self.count.send_if_modified(|count| {
             let admitted = *count < limit;
             *count += usize::from(admitted);
             admitted
         });
-        admitted.then(|| Guard { count: self.count.clone() })
+        if !admitted {
+            self.all.refuse();
+        }
+        admitted.then(|| Guard { count: self.count.clone(), _of_all: self.all.enter() })
     }
 
     /// Resolves as soon as none is open.
@@ -43,6 +50,7 @@ impl Open {
 #[derive(Debug)]
 pub(crate) struct Guard {
     count: watch::Sender<usize>,
+    _of_all: connections::Open,
 }
 
 impl Drop for Guard {
@@ -57,10 +65,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_limit_of_two_admits_two() {
-        let open = Open::new();
+        let all = Arc::<Connections>::default();
+        let open = Open::new(Arc::clone(&all));
         let (first, second) = (open.enter(2), open.enter(2));
         assert!(first.is_some() && second.is_some());
         assert!(open.enter(2).is_none());
+        assert_eq!((all.open(), all.refused()), (2, 1));
         drop(first);
         assert_eq!(open.count(), 1);
         assert!(open.enter(2).is_some());

@@ -12,6 +12,7 @@ use crate::open::Open;
 use crate::options::Options;
 use indymilter::Config;
 use policy_core::engine::Engine;
+use policy_core::facts::FrontEnd;
 use std::future::Future;
 use std::io;
 use std::pin::pin;
@@ -46,7 +47,7 @@ pub async fn serve<E: Engine>(
         connection_timeout: limits.idle,
         ..Config::default()
     };
-    let open = Open::new();
+    let open = Open::new(engine.connections(FrontEnd::Milter));
     let (admitted, arrivals) = mpsc::channel(WAITING);
     let (stop, stopped) = oneshot::channel::<()>();
     let accepting = admit(socket, open.clone(), options.clone(), admitted);

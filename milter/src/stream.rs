@@ -141,7 +141,7 @@ mod tests {
     #[tokio::test]
     async fn the_first_packet_must_come_in_time_and_whole() {
         let (mut peer, stream) = duplex(64);
-        let guard = Open::new().enter(1).unwrap();
+        let guard = Open::new(Default::default()).enter(1).unwrap();
         let mut stream = Stream::new(stream, guard, Duration::from_millis(20));
         peer.write_all(&[0; FIRST_PACKET - 1]).await.unwrap();
         let mut packet = [0; FIRST_PACKET];
@@ -152,7 +152,7 @@ mod tests {
     #[tokio::test]
     async fn after_the_first_packet_a_peer_may_be_silent() {
         let (mut peer, stream) = duplex(64);
-        let guard = Open::new().enter(1).unwrap();
+        let guard = Open::new(Default::default()).enter(1).unwrap();
         let mut stream = Stream::new(stream, guard, Duration::ZERO);
         peer.write_all(&[0; FIRST_PACKET + 1]).await.unwrap();
         soon(stream.read_exact(&mut [0; FIRST_PACKET + 1])).await.unwrap();

@@ -1,9 +1,11 @@
 //! The handle that a front end holds: one call to ask, one to report what became of it.
 
 use crate::answer::Answer;
+use crate::connections::Connections;
 use crate::facts::{Facts, FrontEnd, SessionId, TransactionId};
 use compact_str::CompactString;
 use std::future::Future;
+use std::sync::Arc;
 
 /// The policy engine as a front end sees it.
 ///
@@ -14,6 +16,11 @@ pub trait Engine: Clone + Send + Sync + 'static {
 
     /// Something became known about mail that was asked about. Never waits.
     fn report(&self, report: Report);
+
+    /// Where the connections of a front end are counted. One that keeps no count has a new one for each server.
+    fn connections(&self, _: FrontEnd) -> Arc<Connections> {
+        Arc::default()
+    }
 }
 
 /// News from a front end about a session.

@@ -2,13 +2,16 @@
 //!
 //! An error of `accept` never ends the server: it is out of file descriptors or memory, and will not be for
 //! ever. The pauses between attempts double from 10 ms to a second. Failures, and connections over the limit,
-//! are logged at most once in ten seconds, with how often they happened.
+//! are logged at most once in ten seconds, with how often they happened; of the latter a flood that is over is told too.
 //!
 //! Known limit: a connection that ends badly is logged each time; how often that is, is up to its peer.
 
 use crate::connection::{Connection, Ending};
 use crate::server::Limits;
+use policy_core::connections::Open;
 use policy_core::engine::Engine;
+use policy_core::facts::FrontEnd;
+use policy_core::seldom::Seldom;
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -18,12 +21,11 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 use tracing::{debug, warn};
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Who is at the other end, for the log.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +52,7 @@ impl fmt::Display for Peer {
 pub(crate) trait Listener: Send + Sync {
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
+    /// Nothing is lost when the future is dropped before.
     fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, Peer)>> + Send;
 }
 
@@ -84,25 +87,44 @@ pub(crate) async fn accept_all<E: Engine>(
     closing: watch::Receiver<bool>,
 ) {
     let mut pause = SHORTEST_PAUSE;
-    let mut refused = Seldom::default();
-    let mut failed = Seldom::default();
+    let (mut failed, mut refused) = (Seldom::default(), Seldom::default());
+    let counted = engine.connections(FrontEnd::Policy);
+    // Of the latest: of a flood one is mostly as good as another.
+    let mut from = None;
+    let too_many = |peer: Option<Peer>, times| {
+        let peer = peer.map(tracing::field::display);
+        warn!(peer, limit = limits.connections, times, "too many connections, closed at once")
+    };
     loop {
-        match listener.accept().await {
+        // A flood that is over is told too.
+        let due = refused.due();
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = sleep_until(due.map_or_else(Instant::now, Instant::from_std)), if due.is_some() => {
+                too_many(from, refused.tell(now()));
+                continue;
+            }
+        };
+        match accepted {
             Ok((stream, peer)) => {
                 pause = SHORTEST_PAUSE;
                 match Arc::clone(permits).try_acquire_owned() {
                     Ok(permit) => {
                         let connection = Connection::new(stream, engine.clone(), limits, closing.clone());
-                        tokio::spawn(serve_one(connection, peer, permit));
+                        tokio::spawn(serve_one(connection, peer, (permit, counted.enter())));
                     }
-                    Err(_) => refused.tell(|times| {
-                        warn!(%peer, limit = limits.connections, times, "too many connections, closed at once")
-                    }),
+                    Err(_) => {
+                        counted.refuse();
+                        from = Some(peer);
+                        refused.happened(now()).into_iter().for_each(|times| too_many(from, times));
+                    }
                 }
             }
             Err(error) if is_of_one_connection(&error) => debug!(%error, "connection lost before accept"),
             Err(error) => {
-                failed.tell(|times| warn!(%error, times, "cannot accept connections, trying again"));
+                if let Some(times) = failed.happened(now()) {
+                    warn!(%error, times, "cannot accept connections, trying again");
+                }
                 tokio::time::sleep(pause).await;
                 pause = (2 * pause).min(LONGEST_PAUSE);
             }
@@ -110,7 +132,11 @@ pub(crate) async fn accept_all<E: Engine>(
     }
 }
 
-async fn serve_one<S, E>(connection: Connection<S, E>, peer: Peer, permit: OwnedSemaphorePermit)
+fn now() -> std::time::Instant {
+    Instant::now().into_std()
+}
+
+async fn serve_one<S, E>(connection: Connection<S, E>, peer: Peer, room: (OwnedSemaphorePermit, Open))
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
     E: Engine,
@@ -121,7 +147,7 @@ where
         }
         ending => warn!(%peer, reason = %ending, "policy connection broken off"),
     }
-    drop(permit);
+    drop(room);
 }
 
 /// Whether the error speaks of the connection that was waiting, and the next may be well.
@@ -131,24 +157,6 @@ fn is_of_one_connection(error: &io::Error) -> bool {
         error.kind(),
         ConnectionAborted | ConnectionRefused | ConnectionReset | InvalidInput | NotConnected
     )
-}
-
-/// Something that is told at most once in an interval, with how often it happened.
-#[derive(Default)]
-struct Seldom {
-    last: Option<Instant>,
-    times: u64,
-}
-
-impl Seldom {
-    fn tell(&mut self, tell: impl FnOnce(u64)) {
-        self.times += 1;
-        let now = Instant::now();
-        if self.last.is_none_or(|last| now.duration_since(last) >= LOG_INTERVAL) {
-            tell(self.times);
-            *self = Self { last: Some(now), times: 0 };
-        }
-    }
 }
 
 #[cfg(test)]

@@ -60,11 +60,37 @@ async fn errors_of_accept_are_outlived() {
 }
 
 #[tokio::test]
-async fn what_happens_often_is_told_seldom() {
-    let mut seldom = Seldom::default();
-    let mut told = Vec::new();
-    (0..5).for_each(|_| seldom.tell(|times| told.push(times)));
-    seldom.last = seldom.last.and_then(|last| last.checked_sub(LOG_INTERVAL));
-    seldom.tell(|times| told.push(times));
-    assert_eq!(told, [1, 5]);
+async fn one_too_many_is_closed_and_counted() {
+    #[derive(Clone, Default)]
+    struct Counting(Arc<policy_core::connections::Connections>);
+
+    impl Engine for Counting {
+        async fn decide(&self, facts: Facts) -> Answer {
+            AcceptAll.decide(facts).await
+        }
+
+        fn report(&self, _: Report) {}
+
+        fn connections(&self, _: FrontEnd) -> Arc<policy_core::connections::Connections> {
+            Arc::clone(&self.0)
+        }
+    }
+
+    let (streams, mut clients): (Vec<_>, Vec<_>) =
+        (0..3).map(|_| duplex(64)).map(|(server, client)| (Ok(server), client)).unzip();
+    let script = Script(Mutex::new(streams));
+    let (_close, closing) = watch::channel(false);
+    let (engine, permits) = (Counting::default(), Arc::new(Semaphore::new(1)));
+    let counted = Arc::clone(&engine.0);
+    let closed = async {
+        // The last comes first and stays, the others find no room.
+        for client in &mut clients[..2] {
+            assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
+        }
+        assert_eq!((counted.open(), counted.refused()), (1, 2));
+    };
+    tokio::select! {
+        () = accept_all(&script, engine, Limits::default(), &permits, closing) => unreachable!(),
+        closed = timeout(Duration::from_secs(10), closed) => closed.unwrap(),
+    }
 }

@@ -60,6 +60,10 @@ pub(crate) struct Desk {
     pub(crate) started: Timestamp,
     /// Every socket of the daemon.
     pub(crate) listening: Vec<Listening>,
+    /// Connections that each socket of the policy service admits.
+    pub(crate) policy_connections: usize,
+    /// What each socket of the milter admits, and more; a reload changes it.
+    pub(crate) milter_options: watch::Receiver<Arc<milter::Options>>,
     /// Says when the daemon is told to stop.
     pub(crate) stop: watch::Receiver<bool>,
     /// Room for who follows the log.

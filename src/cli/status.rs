@@ -2,7 +2,7 @@
 
 use super::output::show;
 use super::remote::Daemon;
-use crate::admin::status::{NotReloaded, Status};
+use crate::admin::status::{Connections, NotReloaded, Status};
 use std::fmt;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -45,6 +45,10 @@ impl fmt::Display for Status {
                 .as_ref()
                 .map_or("no mail server has asked yet".to_owned(), |last| format!("the last at {last}"));
             writeln!(f, "asked      {:<7} {:>12} questions, {last}", front.protocol, front.questions)?;
+            let Connections { open, max, refused } = front.connections;
+            let refused = Some(refused).filter(|refused| *refused > 0);
+            let refused = refused.map_or(String::new(), |times| format!(", {times} REFUSED: too many"));
+            writeln!(f, "           {:<7} {open:>12} of {max} connections open{refused}", "")?;
         }
         let more = if self.clients.or_more { " or more" } else { "" };
         writeln!(f, "clients    {}{more} addresses", self.clients.addresses)?;

@@ -79,7 +79,7 @@ pub(crate) fn findings(status: &Status, seen: &Seen) -> Vec<Finding> {
         labels(status),
         clock(status, seen),
     ];
-    found.into_iter().flatten().chain(lists(status)).chain(not_there(seen)).collect()
+    found.into_iter().flatten().chain(lists(status)).chain(refused(status)).chain(not_there(seen)).collect()
 }
 
 fn stuck(status: &Status) -> Option<Finding> {
@@ -220,6 +220,21 @@ fn lists(status: &Status) -> impl Iterator<Item = Finding> {
     })
 }
 
+fn refused(status: &Status) -> impl Iterator<Item = Finding> {
+    let refusing = status.front_ends.iter().filter(|front| front.connections.refused > 0);
+    refusing.map(|front| {
+        let (protocol, connections) = (&front.protocol, front.connections);
+        Finding::new(
+            "connections",
+            format!(
+                "{} connections to the {protocol} were refused since the start: {} are admitted",
+                connections.refused, connections.max
+            ),
+            format!("raise [{protocol}] connections, or let the mail server have fewer processes"),
+        )
+    })
+}
+
 fn clock(status: &Status, seen: &Seen) -> Option<Finding> {
     let started = humantime::parse_rfc3339(&status.started).ok()?;
     let theirs = started + Duration::from_secs(status.uptime_seconds);
@@ -253,7 +268,8 @@ mod tests {
             "version": "1", "mode": "enforce", "mode_since": "2026-02-28T00:00:00Z",
             "configuration": {"since": "2026-02-28T00:00:00Z", "not_reloaded": null},
             "started": "2026-02-28T00:00:00Z", "uptime_seconds": 86_400, "stuck": false, "listening": [],
-            "front_ends": [{"protocol": "milter", "questions": 99, "last_asked": null}],
+            "front_ends": [{"protocol": "milter", "questions": 99, "last_asked": null,
+                "connections": {"open": 1, "max": 1000, "refused": 0}}],
             "clients": {"addresses": 50, "or_more": false},
             "decisions": {"total": 0, "pass": 0, "defer": 0, "reject": 0, "would_defer": 0, "quiet": 0,
                 "reports": 0, "reloads": 0, "by_reason": []},
@@ -280,7 +296,7 @@ mod tests {
     fn a_healthy_daemon_has_no_findings_and_each_fault_has_its_own() {
         assert_eq!(codes(|_| (), ago(20)), [""; 0]);
         type Fault = (&'static str, fn(&mut Value), u32);
-        let faults: [Fault; 15] = [
+        let faults: [Fault; 16] = [
             ("spam-only", |s| s["model"]["spam_only"] = json!(true), 20),
             (
                 "not-reloaded",
@@ -290,6 +306,7 @@ mod tests {
                 },
                 20,
             ),
+            ("connections", |s| s["front_ends"][0]["connections"]["refused"] = json!(7), 20),
             ("stuck", |s| s["stuck"] = json!(true), 20),
             ("never-asked", |s| s["front_ends"][0]["questions"] = json!(0), 20),
             ("one-client", |s| s["clients"]["addresses"] = json!(1), 20),

@@ -1,22 +1,32 @@
 //! What peers may use up, and what is left when they use up everything.
 
+use crate::admin::{Administered, json};
 use crate::support::{PolicyClient, Served, question};
 use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
 use std::collections::HashSet;
 use std::net::TcpStream;
 
 #[test]
-fn a_connection_too_many_is_closed_and_the_others_go_on() {
-    let mut served = Served::start("policy.connections = 2\n");
+fn a_connection_too_many_is_closed_told_and_counted_and_the_others_go_on() {
+    let mut daemon = Administered::start("policy.connections = 2\n");
+    let served = &mut daemon.served;
     let mut clients = [served.policy(), served.policy()];
     for client in &mut clients {
         assert_eq!(client.ask("192.0.2.7", 1001, 1), "DUNNO");
     }
-    assert_eq!(served.policy().answer(), None);
-    served.wait_for("warn too many connections, closed at once");
+    let address = served.address("policy");
+    for _ in 0..3 {
+        assert_eq!(PolicyClient::connect(address).answer(), None);
+    }
+    served.wait_for("warn too many connections, closed at once peer=127.0.0.1: ... limit=2 times=1");
     for client in &mut clients {
         assert_eq!(client.ask("192.0.2.7", 1001, 1), "DUNNO");
     }
+    let status = json(&daemon.run(&["status", "--json"]));
+    let counted = &status["front_ends"][0]["connections"];
+    assert_eq!(*counted, serde_json::json!({"open": 2, "max": 2, "refused": 3}));
+    // The rest of a flood is told when ten seconds are over.
+    daemon.served.wait_for("warn too many connections, closed at once ... times=2");
 }
 
 #[test]

@@ -75,6 +75,7 @@ impl Status {
     fn of_decisions(&self, page: &mut Page<'_>) -> fmt::Result {
         let asked = self.front_ends.iter().map(|end| ([("protocol", end.protocol.as_str())], end.questions));
         page.counters("questions", "Questions of mail servers", asked)?;
+        self.of_connections(page)?;
         let decided = self.decisions.by_reason.iter().map(|counted| {
             let would = counted.would.as_deref().unwrap_or(&counted.action);
             let labels = [
@@ -90,6 +91,17 @@ impl Status {
         page.counter("quiet_questions", help, self.decisions.quiet)?;
         let help = "Reports of what became of mail";
         page.counter("reports", help, self.decisions.reports)
+    }
+
+    fn of_connections(&self, page: &mut Page<'_>) -> fmt::Result {
+        let ends =
+            || self.front_ends.iter().map(|end| ([("protocol", end.protocol.as_str())], end.connections));
+        let open = ends().map(|(label, connections)| (label, connections.open as f64));
+        page.gauges("connections_open", "Connections of mail servers", None, open)?;
+        let max = ends().map(|(label, connections)| (label, connections.max as f64));
+        page.gauges("connections_max", "The most connections of mail servers", None, max)?;
+        let refused = ends().map(|(label, connections)| (label, connections.refused));
+        page.counters("connections_refused", "Connections closed at once, being too many", refused)
     }
 
     fn of_memory(&self, page: &mut Page<'_>) -> fmt::Result {

@@ -66,6 +66,17 @@ pub(crate) struct FrontEnd {
     pub(crate) questions: u64,
     /// When a mail server last asked; `null` when none has.
     pub(crate) last_asked: Option<String>,
+    pub(crate) connections: Connections,
+}
+
+/// The connections of a front end, on all its sockets.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+pub(crate) struct Connections {
+    pub(crate) open: usize,
+    /// The most that are admitted at a time.
+    pub(crate) max: usize,
+    /// Closed at once since the start, because there were too many.
+    pub(crate) refused: u64,
 }
 
 /// Clients of the mail server.
@@ -194,7 +205,7 @@ impl Status {
             uptime_seconds: now.since(desk.started).as_secs(),
             stuck: engine.is_stuck(),
             listening: desk.listening.iter().map(Socket::of).collect(),
-            front_ends: stats.seen.iter().map(FrontEnd::of).collect(),
+            front_ends: stats.seen.iter().map(|seen| FrontEnd::of(seen, desk)).collect(),
             clients: Clients { addresses: stats.clients.0, or_more: stats.clients.1 },
             decisions: Decisions::of(&stats),
             memory: Memory::of(desk),
@@ -226,9 +237,15 @@ impl Socket {
 }
 
 impl FrontEnd {
-    fn of(seen: &FrontSeen) -> Self {
-        let last_asked = seen.last.map(moment);
-        Self { protocol: seen.protocol.to_owned(), questions: seen.questions, last_asked }
+    fn of(seen: &FrontSeen, desk: &Desk) -> Self {
+        let FrontSeen { protocol, questions, last, open, refused } = *seen;
+        let sockets = desk.listening.iter().filter(|socket| socket.protocol == protocol).count();
+        let each = match protocol {
+            "milter" => desk.milter_options.borrow().limits.connections,
+            _ => desk.policy_connections,
+        };
+        let connections = Connections { open, max: sockets * each, refused };
+        Self { protocol: protocol.to_owned(), questions, last_asked: last.map(moment), connections }
     }
 }
 
