@@ -262,6 +262,7 @@ impl policy_core::engine::Engine for Engine {
         let id = decision.verdict.id;
         let marked = decision.subject.as_ref().zip(anchor).filter(|_| marks);
         let mark = marked.and_then(|(subject, anchor)| self.0.marker.write(id, subject, &anchor));
+        self.0.counters.answered(facts.front_end, begun.elapsed());
         let answer = Answer { id, reply: decision.reply.clone(), mark };
         self.book(decision, facts, mode, now);
         answer

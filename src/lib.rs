@@ -33,6 +33,7 @@ pub mod engine;
 pub mod explain;
 pub mod feedback;
 pub mod in_force;
+pub mod latency;
 pub mod log;
 pub mod lookups;
 mod mark;

@@ -3,6 +3,7 @@
 //! Bounded: one counter for each combination of words that has occurred, all of them from the program itself; and
 //! a hundred client addresses, which is enough to tell one from many.
 
+use crate::latency::{Latencies, Latency};
 use crate::log::protocol;
 use crate::recent::Record;
 use policy_core::connections::Connections;
@@ -12,6 +13,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 /// What decisions are counted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,7 +32,7 @@ pub struct Counted {
 const CLIENTS: usize = 100;
 
 /// What was seen of one front end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FrontSeen {
     /// `policy` or `milter`.
     pub protocol: &'static str,
@@ -38,6 +40,8 @@ pub struct FrontSeen {
     pub questions: u64,
     /// When the last one came; `None` when none has.
     pub last: Option<Timestamp>,
+    /// How long its answers took.
+    pub latency: Latency,
     /// Connections that are open.
     pub open: usize,
     /// Connections that were closed at once, because there were too many.
@@ -85,6 +89,7 @@ pub(crate) struct Counters {
 struct Seen {
     questions: AtomicU64,
     last: AtomicU64,
+    latencies: Latencies,
     connections: Arc<Connections>,
 }
 
@@ -93,7 +98,14 @@ impl Seen {
         let (questions, last) = (self.questions.load(Ordering::Relaxed), self.last.load(Ordering::Relaxed));
         let last = (questions > 0).then_some(Timestamp::from_millis(last));
         let (open, refused) = (self.connections.open(), self.connections.refused());
-        FrontSeen { protocol: protocol(front_end), questions, last, open, refused }
+        FrontSeen {
+            protocol: protocol(front_end),
+            questions,
+            last,
+            latency: self.latencies.snapshot(),
+            open,
+            refused,
+        }
     }
 }
 
@@ -143,6 +155,11 @@ impl Counters {
         seen.questions.fetch_add(1, Ordering::Relaxed);
         seen.last.store(now.as_millis(), Ordering::Relaxed);
         self.clients.note(facts.client.address);
+    }
+
+    /// A question was answered after so long.
+    pub(crate) fn answered(&self, front_end: FrontEnd, took: Duration) {
+        self.seen(front_end).latencies.note(took);
     }
 
     pub(crate) fn count(&self, record: &Record) {

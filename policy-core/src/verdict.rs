@@ -35,6 +35,33 @@ impl Action {
     }
 }
 
+/// Every code of a [`Reason`], with all that a verdict may ask for which has it.
+pub const OUTCOMES: [(&str, &[Action]); 23] = [
+    ("early", &[Action::Accept]),
+    ("off", &[Action::Accept]),
+    ("exempt-authenticated", &[Action::Accept]),
+    ("exempt-own-network", &[Action::Accept]),
+    ("exempt-client", &[Action::Accept]),
+    ("exempt-recipient", &[Action::Accept]),
+    ("exempt-domain", &[Action::Accept]),
+    ("exempt-override", &[Action::Accept]),
+    ("allowed", &[Action::Accept]),
+    ("returned", &[Action::Accept]),
+    ("spamtrap", &[Action::Accept]),
+    ("failsafe", &[Action::Accept]),
+    ("first-contact", &[Action::Defer]),
+    ("reputation", &[Action::Defer]),
+    ("rate-connections", &[Action::Defer]),
+    ("rate-messages", &[Action::Defer]),
+    ("rate-recipients", &[Action::Defer]),
+    ("rate-bytes", &[Action::Defer]),
+    ("concurrency", &[Action::Defer]),
+    ("spike", &[Action::Defer]),
+    ("gateway", &[Action::Defer]),
+    ("blocked", &[Action::Defer, Action::Reject]),
+    ("refused", &[Action::Reject]),
+];
+
 /// Why. The codes are stable: log, SMTP reply, metrics and documents use them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Reason {

@@ -269,6 +269,7 @@ mod tests {
             "configuration": {"since": "2026-02-28T00:00:00Z", "not_reloaded": null},
             "started": "2026-02-28T00:00:00Z", "uptime_seconds": 86_400, "stuck": false, "listening": [],
             "front_ends": [{"protocol": "milter", "questions": 99, "last_asked": null,
+                "answered": {"seconds": 0.1, "buckets": []},
                 "connections": {"open": 1, "max": 1000, "refused": 0}}],
             "clients": {"addresses": 50, "or_more": false},
             "decisions": {"total": 0, "pass": 0, "defer": 0, "reject": 0, "would_defer": 0, "quiet": 0,

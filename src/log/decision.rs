@@ -270,6 +270,25 @@ mod tests {
     }
 
     #[test]
+    fn the_document_has_what_each_reason_asks_for() {
+        const DOCUMENT: &str = include_str!("../../docs/log.md");
+        let (_, reasons) = DOCUMENT.split_once("| code | action |").unwrap();
+        let rows = reasons.lines().skip(2).take_while(|line| line.starts_with('|'));
+        let mut told: Vec<(&str, String)> = Vec::new();
+        for row in rows {
+            let mut columns = row.split('|').skip(1);
+            let (codes, actions) = (columns.next().unwrap(), columns.next().unwrap().trim());
+            told.extend(codes.split('`').skip(1).step_by(2).map(|code| (code, actions.to_owned())));
+        }
+        let words = |actions: &[Action]| actions.iter().map(|a| a.word()).collect::<Vec<_>>().join(" or ");
+        let mut all: Vec<(&str, String)> =
+            policy_core::verdict::OUTCOMES.iter().map(|(code, actions)| (*code, words(actions))).collect();
+        told.sort_unstable();
+        all.sort_unstable();
+        assert_eq!(told, all);
+    }
+
+    #[test]
     fn the_document_has_every_key_and_every_reason() {
         const DOCUMENT: &str = include_str!("../../docs/log.md");
         let own = include_str!("decision.rs").split("#[cfg(test)]").next().unwrap();

@@ -5,14 +5,16 @@
 
 use super::super::Desk;
 use super::super::reply::Failure;
-use super::status::{Configuration, Dns, Status};
+use super::status::{Answered, Configuration, Dns, FrontEnd, Status};
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
+use policy_core::verdict::{Action, OUTCOMES};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -47,6 +49,7 @@ impl Collector for Status {
 
 impl Status {
     fn of_process(&self, page: &mut Page<'_>) -> fmt::Result {
+        page.info("build", "The program", &[("version", self.version.as_str())])?;
         let seconds = Some(Unit::Seconds);
         page.gauge("uptime", "Time since the start", seconds, self.uptime_seconds as f64)?;
         let modes = ["off", "observe", "enforce"];
@@ -76,21 +79,26 @@ impl Status {
         let asked = self.front_ends.iter().map(|end| ([("protocol", end.protocol.as_str())], end.questions));
         page.counters("questions", "Questions of mail servers", asked)?;
         self.of_connections(page)?;
-        let decided = self.decisions.by_reason.iter().map(|counted| {
+        let mut decided = possible(&self.front_ends);
+        for counted in &self.decisions.by_reason {
             let would = counted.would.as_deref().unwrap_or(&counted.action);
-            let labels = [
-                ("protocol", counted.protocol.as_str()),
-                ("action", &counted.action),
-                ("verdict", would),
-                ("reason", &counted.reason),
-            ];
-            (labels, counted.count)
+            decided.insert([&counted.protocol, &counted.action, would, &counted.reason], counted.count);
+        }
+        let decided = decided.into_iter().map(|([protocol, action, verdict, reason], count)| {
+            ([("protocol", protocol), ("action", action), ("verdict", verdict), ("reason", reason)], count)
         });
         page.counters("decisions", "What was answered, and what the verdict was", decided)?;
+        self.of_answers(page)?;
         let help = "Questions whose answer said nothing new";
         page.counter("quiet_questions", help, self.decisions.quiet)?;
         let help = "Reports of what became of mail";
         page.counter("reports", help, self.decisions.reports)
+    }
+
+    fn of_answers(&self, page: &mut Page<'_>) -> fmt::Result {
+        let ends = self.front_ends.iter().map(|end| ([("protocol", end.protocol.as_str())], &end.answered));
+        let help = "Time from a question to its answer, lookups included";
+        page.histograms("answer_duration", help, Some(Unit::Seconds), ends)
     }
 
     fn of_connections(&self, page: &mut Page<'_>) -> fmt::Result {
@@ -110,6 +118,8 @@ impl Status {
         page.gauges("memory", "Octets that a table takes", Some(Unit::Bytes), bytes)?;
         let entries = tables().map(|table| ([("table", table.table.as_str())], table.entries as f64));
         page.gauges("entries", "Entries of a table", None, entries)?;
+        let most = tables().map(|table| ([("table", table.table.as_str())], table.capacity as f64));
+        page.gauges("entries_max", "The most entries of a table", None, most)?;
         if let Some(resident) = self.memory.resident {
             let help = "What the whole process has in memory";
             page.gauge("resident_memory", help, Some(Unit::Bytes), resident as f64)?;
@@ -155,6 +165,23 @@ impl Dns {
     }
 }
 
+/// Every decision that may be made, none of which has been: a series that begins when something happens for the first
+/// time has no increase that an alert could see.
+fn possible(front_ends: &[FrontEnd]) -> BTreeMap<[&str; 4], u64> {
+    let mut all = BTreeMap::new();
+    for end in front_ends {
+        for (reason, actions) in OUTCOMES {
+            for verdict in actions.iter().map(|action| action.word()) {
+                // Observing, what would be deferred passes.
+                for action in [verdict, Action::Accept.word()] {
+                    all.insert([end.protocol.as_str(), action, verdict, reason], 0);
+                }
+            }
+        }
+    }
+    all
+}
+
 fn truth(is: bool) -> f64 {
     f64::from(u8::from(is))
 }
@@ -166,6 +193,26 @@ impl Page<'_> {
     fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
         let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
         metric.encode_counter::<NoLabelSet, _, u64>(&value, None)
+    }
+
+    fn info(&mut self, name: &str, help: &str, labels: &impl EncodeLabelSet) -> fmt::Result {
+        self.0.encode_descriptor(name, help, None, MetricType::Info)?.encode_info(labels)
+    }
+
+    fn histograms<'s, L: EncodeLabelSet>(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<Unit>,
+        values: impl IntoIterator<Item = (L, &'s Answered)>,
+    ) -> fmt::Result {
+        let mut metric = self.0.encode_descriptor(name, help, unit.as_ref(), MetricType::Histogram)?;
+        values.into_iter().try_for_each(|(labels, Answered { seconds, buckets })| {
+            let all: Vec<(f64, u64)> =
+                buckets.iter().map(|bucket| (bucket.within.unwrap_or(f64::INFINITY), bucket.count)).collect();
+            let count = all.iter().map(|(_, count)| count).sum();
+            metric.encode_family(&labels)?.encode_histogram::<NoLabelSet>(*seconds, count, &all, None)
+        })
     }
 
     fn gauge(&mut self, name: &str, help: &str, unit: Option<Unit>, value: f64) -> fmt::Result {

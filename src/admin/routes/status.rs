@@ -2,6 +2,7 @@
 
 use super::super::Desk;
 use crate::in_force::InForce;
+use crate::latency::Latency;
 use crate::log::{mode, moment};
 use crate::stats::{FrontSeen, Stats};
 use axum::Json;
@@ -9,6 +10,7 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use signals::lists::Standing;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How the daemon is doing.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -66,7 +68,25 @@ pub(crate) struct FrontEnd {
     pub(crate) questions: u64,
     /// When a mail server last asked; `null` when none has.
     pub(crate) last_asked: Option<String>,
+    pub(crate) answered: Answered,
     pub(crate) connections: Connections,
+}
+
+/// How long answers took.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Answered {
+    /// All together, in seconds.
+    pub(crate) seconds: f64,
+    /// The answers of each bucket alone.
+    pub(crate) buckets: Vec<Bucket>,
+}
+
+/// Answers that took as long.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+pub(crate) struct Bucket {
+    /// The most, in seconds; `null` when there is no end.
+    pub(crate) within: Option<f64>,
+    pub(crate) count: u64,
 }
 
 /// The connections of a front end, on all its sockets.
@@ -238,14 +258,30 @@ impl Socket {
 
 impl FrontEnd {
     fn of(seen: &FrontSeen, desk: &Desk) -> Self {
-        let FrontSeen { protocol, questions, last, open, refused } = *seen;
+        let FrontSeen { protocol, questions, last, ref latency, open, refused } = *seen;
         let sockets = desk.listening.iter().filter(|socket| socket.protocol == protocol).count();
         let each = match protocol {
             "milter" => desk.milter_options.borrow().limits.connections,
             _ => desk.policy_connections,
         };
         let connections = Connections { open, max: sockets * each, refused };
-        Self { protocol: protocol.to_owned(), questions, last_asked: last.map(moment), connections }
+        Self {
+            protocol: protocol.to_owned(),
+            questions,
+            last_asked: last.map(moment),
+            answered: Answered::of(latency),
+            connections,
+        }
+    }
+}
+
+impl Answered {
+    fn of(latency: &Latency) -> Self {
+        let bucket = |(end, count): &(Option<Duration>, u64)| Bucket {
+            within: end.map(|end| end.as_secs_f64()),
+            count: *count,
+        };
+        Self { seconds: latency.sum.as_secs_f64(), buckets: latency.buckets.iter().map(bucket).collect() }
     }
 }
 

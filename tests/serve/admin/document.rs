@@ -41,9 +41,13 @@ fn every_route_is_there() {
 fn every_number_is_told() {
     let daemon = Administered::start("");
     let (_, page) = daemon.ask("GET", "/metrics", "", "");
-    let counter = |kind: &str| if kind == "counter" { "_total" } else { "" };
+    let suffix = |kind: &str| match kind {
+        "counter" => "_total",
+        "info" => "_info",
+        _ => "",
+    };
     let types = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
-    let metrics: Vec<String> = types.map(|(name, kind)| format!("{name}{}", counter(kind))).collect();
+    let metrics: Vec<String> = types.map(|(name, kind)| format!("{name}{}", suffix(kind))).collect();
     assert!(metrics.len() >= 18, "{page}");
     let (_, status) = daemon.ask("GET", "/v1/status", "", "");
     let mut keys = Vec::new();
@@ -51,6 +55,21 @@ fn every_number_is_told() {
     let all = metrics.into_iter().chain(keys);
     let untold: Vec<String> = all.filter(|name| !DOCUMENT.contains(&format!("`{name}`"))).collect();
     assert_eq!(untold, [""; 0]);
+}
+
+#[test]
+fn every_alert_is_about_a_number_that_is_there() {
+    let daemon = Administered::start("");
+    let (_, page) = daemon.ask("GET", "/metrics", "", "");
+    let (_, rules) = DOCUMENT.split_once("```yaml\n").unwrap();
+    let (rules, _) = rules.split_once("```").unwrap();
+    let words = rules.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let names: Vec<&str> = words.filter(|word| word.starts_with("tempfail_")).collect();
+    assert!(names.len() >= 8, "{names:?}");
+    // Of what is looked up there are no numbers here, where nothing is.
+    for name in names.into_iter().filter(|name| !name.starts_with("tempfail_dns_")) {
+        assert!(page.lines().any(|line| line.split(['{', ' ']).next() == Some(name)), "{name}: {page}");
+    }
 }
 
 fn all_keys(value: &serde_json::Value, keys: &mut Vec<String>) {
