@@ -13,6 +13,7 @@ mod admin;
 mod diagnostic;
 mod feedback;
 mod filter;
+mod listening;
 mod lookups;
 mod outline;
 mod reader;

@@ -300,6 +300,11 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Whether the file has a key.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.look_up(key).is_some()
+    }
+
     fn place(&self, key: &str) -> Range<usize> {
         self.look_up(key).map_or_else(|| self.span.clone(), |(_, value)| value.0.span())
     }

@@ -3,8 +3,8 @@
 use super::reader::{Fault, Section, Value};
 use super::values::{self, ListedClient};
 use super::{
-    Config, Group, LogOptions, MilterService, PolicyService, SocketAccess, admin, feedback, filter, lookups,
-    state, units,
+    Config, Group, LogOptions, MilterService, PolicyService, SocketAccess, admin, feedback, filter,
+    listening, lookups, state, units,
 };
 use crate::address::Address;
 use crate::log::Format;
@@ -53,6 +53,7 @@ pub(super) fn document(mut top: Section<'_>) -> Config {
         top.object("policy", "listens nowhere, and neither does the milter: there is nothing to do");
     }
     admin::section(top.section("admin"), &mut config.admin);
+    listening::apart(&top, &config);
     memory(top.section("memory"), &mut config.memory);
     state::section(top.section("state"), &mut config.state, &mut config.retention);
     exempt(top.section("exempt"), &mut policy.exempt);
