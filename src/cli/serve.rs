@@ -28,6 +28,9 @@ pub(super) struct CheckArgs {
     /// The configuration. Without it, /etc/tempfail/tempfail.toml if it exists.
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
+    /// The same, as other commands take it.
+    #[arg(long, short, value_name = "FILE", conflicts_with = "file")]
+    config: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -69,7 +72,7 @@ pub(super) fn run(args: ServeArgs) -> ExitCode {
 
 /// Checks a configuration.
 pub(super) fn check(args: CheckArgs) -> ExitCode {
-    let Some(file) = config::file(args.file.as_deref()) else {
+    let Some(file) = config::file(args.file.or(args.config).as_deref()) else {
         return print(&format!("{} does not exist: the defaults are in force\n", config::DEFAULT_FILE));
     };
     match Config::load(&file) {

@@ -99,6 +99,14 @@ fn a_file_that_is_no_text_is_told() {
 }
 
 #[test]
+fn the_file_may_be_named_as_for_other_commands() {
+    let [named, bare] =
+        [tempfail(&["check-config", "--config", "values.toml"]), tempfail(&["check-config", "values.toml"])];
+    assert_eq!((named.status.code(), &named.stderr), (Some(78), &bare.stderr));
+    assert_eq!(tempfail(&["check-config", "-c", "warnings.toml", "values.toml"]).status.code(), Some(64));
+}
+
+#[test]
 fn serve_refuses_what_check_config_refuses() {
     let (served, checked) =
         (tempfail(&["serve", "--config", "values.toml"]), tempfail(&["check-config", "values.toml"]));
