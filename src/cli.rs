@@ -6,6 +6,7 @@ mod feedback;
 mod keep;
 mod log;
 mod migrate;
+mod mode;
 mod output;
 mod overrides;
 mod remote;
@@ -35,6 +36,10 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Show how the running daemon is doing.
     Status(status::Args),
+    /// Set the mode at once, until a reload or restart: "tempfail mode observe" stops all deferring.
+    ///
+    /// Sessions that have begun go on as they began. To keep it so, write it into the configuration too.
+    Mode(mode::ModeArgs),
     /// Explain what is held of an address, a domain, a mailbox or a decision, why, and what would change it.
     Explain(explain::Args),
     /// Show whose mail is deferred most, who sends most, who is worst.
@@ -110,6 +115,7 @@ impl Command {
         match self {
             Self::Serve(args) => serve::run(args),
             Self::Status(args) => status::run(&args),
+            Self::Mode(args) => mode::run(&args),
             Self::Explain(args) => explain::run(&args),
             Self::Top(args) => top::run(&args),
             Self::Log(args) => log::run(&args),

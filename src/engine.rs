@@ -34,7 +34,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::broadcast;
 use tokio::time::Instant;
-use tracing::{Level, error};
+use tracing::{Level, error, warn};
 
 /// The call that decides. Tests put another in its place.
 type Core = dyn Fn(&Arc<Policy>, &State, &Facts, Timestamp) -> Decision + Send + Sync;
@@ -86,10 +86,11 @@ impl Engine {
         core: Box<Core>,
     ) -> Self {
         let marker = Marker::new(&state);
+        let in_force = Mutex::new(InForce::at_start(policy.mode, clock.now()));
         Self(Arc::new(Inner {
             state,
             policy: ArcSwap::new(policy),
-            in_force: Mutex::new(InForce::at_start(clock.now())),
+            in_force,
             answer_within,
             clock,
             log,
@@ -130,9 +131,24 @@ impl Engine {
     /// Puts another policy in force, for sessions that begin from now on.
     pub fn replace(&self, policy: Arc<Policy>) {
         let mut in_force = self.lock_in_force();
+        if let Some(by) = &in_force.mode_set_by {
+            warn!(
+                by,
+                mode = log::mode(policy.mode),
+                "the mode that was set is over, the configuration's is in force"
+            );
+        }
         in_force.reloaded(self.policy().mode, policy.mode, self.0.clock.now());
         self.0.policy.store(policy);
         self.0.counters.reloads.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Puts another mode in force until a policy is replaced, for sessions that begin from now on.
+    pub fn set_mode(&self, mode: Mode, by: &str) {
+        let mut in_force = self.lock_in_force();
+        let policy = self.policy();
+        in_force.mode_set(policy.mode, mode, by, self.0.clock.now());
+        self.0.policy.store(Arc::new(Policy { mode, ..Policy::clone(&policy) }));
     }
 
     /// Notes that a configuration was not taken over. Everybody may read `why`, so it is to hold nothing of the file.

@@ -26,7 +26,7 @@ mod routes;
 mod server;
 mod token;
 
-pub(crate) use routes::{explain, log, overrides, status, top};
+pub(crate) use routes::{explain, log, mode, overrides, status, top};
 
 use crate::address::Address;
 use crate::config::{Config, DEFAULT_SOCKET, SocketAccess};

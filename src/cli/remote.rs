@@ -39,13 +39,32 @@ impl Daemon {
         bad_config: u8,
         command: impl FnOnce(Client) -> F,
     ) -> ExitCode {
-        let client = match self.client() {
-            Ok(client) => client,
+        match self.client() {
+            Ok(client) => Self::talk_with(client, command),
             Err(error) => {
                 complain(&error);
-                return ExitCode::from(bad_config);
+                ExitCode::from(bad_config)
             }
-        };
+        }
+    }
+
+    /// The same; with a configuration that cannot be used the daemon is looked for where it is by default.
+    pub(super) fn talk_anyway<F: Future<Output = Result<ExitCode, ClientError>>>(
+        &self,
+        command: impl FnOnce(Client) -> F,
+    ) -> ExitCode {
+        let client = self.client().unwrap_or_else(|error| {
+            complain(&error);
+            complain(&"the daemon is looked for where it listens by default, or where --admin says");
+            self.client_of(Config::default())
+        });
+        Self::talk_with(client, command)
+    }
+
+    fn talk_with<F: Future<Output = Result<ExitCode, ClientError>>>(
+        client: Client,
+        command: impl FnOnce(Client) -> F,
+    ) -> ExitCode {
         match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime.block_on(command(client)).unwrap_or_else(|error| ended_with(&error)),
             Err(error) => failed(&error),
@@ -74,10 +93,14 @@ impl Daemon {
             Some(file) if self.admin.is_none() || self.token_file.is_none() => Config::load(&file)?.config,
             _ => Config::default(),
         };
+        Ok(self.client_of(config))
+    }
+
+    fn client_of(&self, config: Config) -> Client {
         let state = config.state.resolved(None, Path::new(config::DEFAULT_DIRECTORY));
         let token = self.token_file.clone().or_else(|| config.admin.token.path(state.path()));
         let addresses = self.admin.clone().map_or(config.admin.listen, |address| vec![address]);
-        Ok(Client::new(addresses, token))
+        Client::new(addresses, token)
     }
 }
 

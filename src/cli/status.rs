@@ -25,7 +25,7 @@ impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let uptime = humantime::format_duration(Duration::from_secs(self.uptime_seconds));
         writeln!(f, "tempfail {}, up {uptime} since {}", self.version, self.started)?;
-        writeln!(f, "mode       {} since {}", self.mode, self.mode_since)?;
+        write!(f, "mode       {}", self.mode)?;
         writeln!(f, "config     in force since {}", self.configuration.since)?;
         if let Some(NotReloaded { at, why }) = &self.configuration.not_reloaded {
             writeln!(f, "           NOT RELOADED at {at}, so the one before stays in force: {why}")?;

@@ -3,6 +3,7 @@
 use super::Finding;
 use crate::address::Address;
 use crate::admin::is_left_out;
+use crate::admin::mode::Told;
 use crate::admin::status::Status;
 use crate::config::Config;
 use crate::store::is_aside;
@@ -72,6 +73,7 @@ pub(crate) fn findings(status: &Status, seen: &Seen) -> Vec<Finding> {
         never_asked(status),
         one_client(status),
         mode(status, seen),
+        mode_set(status),
         configuration(status),
         state(status),
         aside(seen),
@@ -111,13 +113,13 @@ fn one_client(status: &Status) -> Option<Finding> {
 }
 
 fn mode(status: &Status, seen: &Seen) -> Option<Finding> {
-    let since = humantime::parse_rfc3339(&status.mode_since).ok();
+    let since = humantime::parse_rfc3339(&status.mode.mode_since).ok();
     let in_force = since.and_then(|since| seen.now.duration_since(since).ok()).unwrap_or_default();
     let age = seen.age().unwrap_or_default();
     let observed = in_force.max(age);
     let known = status.memory.tables.iter().find(|table| table.table == "identities");
     let known = known.map_or(0, |table| table.entries);
-    match status.mode.as_str() {
+    match status.mode.mode.as_str() {
         "off" => Some(Finding::new("off", "the mode is off: nothing is judged", "set mode = \"observe\"")),
         "observe" if observed >= OBSERVED_LONG => Some(Finding::new(
             "observing-long",
@@ -131,6 +133,18 @@ fn mode(status: &Status, seen: &Seen) -> Option<Finding> {
         )),
         _ => None,
     }
+}
+
+fn mode_set(status: &Status) -> Option<Finding> {
+    let Told { mode, mode_since, mode_set_by, mode_configured } = &status.mode;
+    let by = mode_set_by.as_ref()?;
+    Some(Finding::new(
+        "mode-set",
+        format!(
+            "{by} has set the mode to {mode} at {mode_since}, and the configuration says {mode_configured}"
+        ),
+        format!("write mode = \"{mode}\" into it to keep it so, or reload to end it"),
+    ))
 }
 
 fn configuration(status: &Status) -> Option<Finding> {
@@ -266,6 +280,7 @@ mod tests {
     fn healthy() -> Value {
         json!({
             "version": "1", "mode": "enforce", "mode_since": "2026-02-28T00:00:00Z",
+            "mode_set_by": null, "mode_configured": "enforce",
             "configuration": {"since": "2026-02-28T00:00:00Z", "not_reloaded": null},
             "started": "2026-02-28T00:00:00Z", "uptime_seconds": 86_400, "stuck": false, "listening": [],
             "front_ends": [{"protocol": "milter", "questions": 99, "last_asked": null,
@@ -297,7 +312,7 @@ mod tests {
     fn a_healthy_daemon_has_no_findings_and_each_fault_has_its_own() {
         assert_eq!(codes(|_| (), ago(20)), [""; 0]);
         type Fault = (&'static str, fn(&mut Value), u32);
-        let faults: [Fault; 16] = [
+        let faults: [Fault; 17] = [
             ("spam-only", |s| s["model"]["spam_only"] = json!(true), 20),
             (
                 "not-reloaded",
@@ -308,6 +323,7 @@ mod tests {
                 20,
             ),
             ("connections", |s| s["front_ends"][0]["connections"]["refused"] = json!(7), 20),
+            ("mode-set", |s| s["mode_set_by"] = json!("unix:uid=0"), 20),
             ("stuck", |s| s["stuck"] = json!(true), 20),
             ("never-asked", |s| s["front_ends"][0]["questions"] = json!(0), 20),
             ("one-client", |s| s["clients"]["addresses"] = json!(1), 20),

@@ -53,7 +53,7 @@ impl Status {
         let seconds = Some(Unit::Seconds);
         page.gauge("uptime", "Time since the start", seconds, self.uptime_seconds as f64)?;
         let modes = ["off", "observe", "enforce"];
-        let modes = modes.map(|mode| ([("mode", mode)], truth(self.mode == mode)));
+        let modes = modes.map(|mode| ([("mode", mode)], truth(self.mode.mode == mode)));
         page.gauges("mode", "The mode in force", None, modes)?;
         let help = "Whether so many decisions hang that none is begun any more";
         page.gauge("stuck", help, None, truth(self.stuck))?;

@@ -6,6 +6,7 @@ pub(crate) mod explain;
 mod feedback;
 pub(crate) mod log;
 mod metrics;
+pub(crate) mod mode;
 mod moving;
 pub(crate) mod overrides;
 pub(crate) mod status;
@@ -40,6 +41,7 @@ pub(super) fn all(desk: Arc<Desk>, guard: Arc<Guard>) -> Router {
         .route("/v1/top", get(top::top))
         .route("/v1/overrides", get(overrides::list).post(overrides::overrule))
         .route("/v1/overrides/lift", post(overrides::lift))
+        .route("/v1/mode", post(mode::set))
         .route("/v1/forget", post(overrides::forget))
         .route("/v1/audit", get(overrides::trail))
         .route("/metrics", get(metrics::metrics))

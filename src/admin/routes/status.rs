@@ -1,9 +1,10 @@
 //! `GET /v1/status`: how the daemon is doing, in numbers.
 
 use super::super::Desk;
+use super::mode;
 use crate::in_force::InForce;
 use crate::latency::Latency;
-use crate::log::{mode, moment};
+use crate::log::moment;
 use crate::stats::{FrontSeen, Stats};
 use axum::Json;
 use axum::extract::State;
@@ -16,10 +17,8 @@ use std::time::Duration;
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Status {
     pub(crate) version: String,
-    /// `off`, `observe` or `enforce`.
-    pub(crate) mode: String,
-    /// Since when it has been in force, as far as this process knows.
-    pub(crate) mode_since: String,
+    #[serde(flatten)]
+    pub(crate) mode: mode::Told,
     pub(crate) configuration: Configuration,
     pub(crate) started: String,
     pub(crate) uptime_seconds: u64,
@@ -218,8 +217,7 @@ impl Status {
         let lookups = engine.lookups();
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            mode: mode(mode_now).to_owned(),
-            mode_since: moment(in_force.mode_since),
+            mode: mode::Told::of(&in_force, mode_now),
             configuration: Configuration::of(in_force),
             started: moment(desk.started),
             uptime_seconds: now.since(desk.started).as_secs(),

@@ -61,6 +61,36 @@ fn a_reload_that_failed_is_told_until_one_goes_well() {
 }
 
 #[test]
+fn a_mode_that_is_set_holds_until_a_reload_and_for_who_begins_from_now_on() {
+    let mut daemon = Administered::start("mode = \"enforce\"\nfirst_contact.suspicious = 0.8\n");
+    let mut client = daemon.served.policy();
+    assert!(client.ask("192.0.2.7", 1001, 1).starts_with("421 "));
+    // A file that is broken is no obstacle.
+    std::fs::write(daemon.path("broken.toml"), "mode = \n").unwrap();
+    let broken = daemon.path("broken.toml").display().to_string();
+    let set = daemon.run(&["mode", "observe", "--config", &broken]);
+    let text = said(&set);
+    assert!(set.status.success() && text.starts_with("observe since "), "{text} {}", complained(&set));
+    assert!(text.contains(", set by unix:uid=") && text.contains("brings back enforce"), "{text}");
+    assert!(complained(&set).contains("broken.toml:1:"), "{}", complained(&set));
+    assert_eq!(client.ask("198.51.100.7", 1002, 1), "DUNNO");
+    let status = json(&daemon.run(&["status", "--json"]));
+    assert_eq!((&status["mode"], &status["mode_configured"]), (&"observe".into(), &"enforce".into()));
+    assert!(status["mode_set_by"].as_str().unwrap().starts_with("unix:uid="), "{status}");
+    assert!(said(&daemon.run(&["mode"])).starts_with("observe since "));
+    let refused = daemon.run_over_tcp(&["mode", "enforce"], "/nonexistent");
+    assert_eq!(refused.status.code(), Some(77), "{}", complained(&refused));
+    daemon.served.signal(rustix::process::Signal::HUP);
+    daemon
+        .served
+        .wait_for("warn the mode that was set is over, the configuration's is in force ... mode=enforce");
+    daemon.served.wait_for("configuration reloaded");
+    assert!(client.ask("203.0.113.7", 1003, 1).starts_with("421 "));
+    let status = json(&daemon.run(&["status", "--json"]));
+    assert_eq!((&status["mode"], &status["mode_set_by"]), (&"enforce".into(), &serde_json::Value::Null));
+}
+
+#[test]
 fn a_daemon_that_is_not_there_has_a_status_of_its_own() {
     let dir = tempfile::tempdir().unwrap();
     let nobody = format!("unix:{}", dir.path().join("s").display());
