@@ -94,7 +94,7 @@ fn said(found: &Findings) -> Vec<(&str, Meaning, Vec<&str>)> {
         .iter()
         .map(|listing| {
             let labels = listing.labels.iter().map(|label| label.as_str()).collect();
-            (listing.zone.as_str(), listing.meaning, labels)
+            (listing.list.as_str(), listing.meaning, labels)
         })
         .collect()
 }

@@ -17,6 +17,9 @@ const DNS_PORT: u16 = 53;
 const SECOND: Duration = Duration::from_secs(1);
 /// What the decision itself needs of the deadline, and the front end of what is left.
 pub(crate) const FOR_THE_REST: Duration = Duration::from_millis(500);
+/// In names with a customer's key before it.
+const KEYED: &str = ".dq.spamhaus.net";
+const SHOWN: &str = r#"a name of at most 64 letters, digits, ".", "-" and "_""#;
 const NAME: &str = r#"the name of a zone such as "zen.example.org""#;
 const ROLES: [(&str, Role); 4] = [
     ("client", Role::Client),
@@ -146,6 +149,10 @@ fn list(mut section: Section<'_>, lists: &mut Vec<ListOptions>) {
             preset(&zone)
         }
     };
+    section.set("name", &mut list.name, |value| values::parsed(value, SHOWN, shown));
+    if list.name == zone && zone.trim_end_matches('.').to_ascii_lowercase().ends_with(KEYED) {
+        section.warn("zone", "holds your key, and status, metrics and log show it: give the list a name");
+    }
     section.set("weight", &mut list.weight, |value| values::number(value, 0.0..=10.0).map(|n| n as f32));
     section.set("ipv6", &mut list.ipv6, values::boolean);
     section.set("applies_to", &mut list.applies_to, |value| {
@@ -165,6 +172,12 @@ fn list(mut section: Section<'_>, lists: &mut Vec<ListOptions>) {
         }
     }
     section.finish();
+}
+
+/// It stands in the log between commas.
+fn shown(text: &str) -> Option<CompactString> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || ['.', '-', '_'].contains(&c);
+    ((1..=64).contains(&text.len()) && text.chars().all(fits)).then(|| CompactString::new(text))
 }
 
 fn code(mut section: Section<'_>) -> Option<Code> {

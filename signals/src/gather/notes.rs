@@ -125,10 +125,10 @@ fn of_lists(found: &Listed) -> Vec<Note> {
             Meaning::Error => "error".into(),
         };
         let value = format_compact!("{}: {meaning}", target(&listing.target));
-        Note { age: Some(listing.age), ..note("list", value, listing.zone.clone()) }
+        Note { age: Some(listing.age), ..note("list", value, listing.list.clone()) }
     });
     let unknown = found.unknown.iter().take(MAX_LISTINGS).map(|unknown| {
-        note("list", format_compact!("{}: unknown", target(&unknown.target)), unknown.zone.clone())
+        note("list", format_compact!("{}: unknown", target(&unknown.target)), unknown.list.clone())
     });
     listed.chain(unknown).collect()
 }

@@ -63,8 +63,8 @@ impl Target {
 /// What a list says of a target.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Listing {
-    /// The list.
-    pub zone: CompactString,
+    /// The list's name.
+    pub list: CompactString,
     /// Of what it says so.
     pub target: Target,
     /// What it says: listed, a policy listing, or allowed; with the weight of the weightiest code.
@@ -91,8 +91,8 @@ pub enum Why {
 /// A list that says nothing of a target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unknown {
-    /// The list.
-    pub zone: CompactString,
+    /// The list's name.
+    pub list: CompactString,
     /// Of what it says nothing.
     pub target: Target,
     /// Why.
@@ -113,7 +113,7 @@ pub struct Findings {
 /// A list, or the part of it that lists IPv6 addresses, and how it is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListHealth {
-    /// The zone, with `, IPv6` behind it for that part.
+    /// Its name, with `, IPv6` behind it for that part.
     pub list: CompactString,
     /// Whether it is asked.
     pub standing: Standing,
@@ -139,8 +139,9 @@ fn made(options: Vec<ListOptions>, watch: WatchOptions) -> Result<Vec<Arc<List>>
     let mut lists: Vec<Arc<List>> = Vec::with_capacity(options.len());
     for options in options {
         let list = List::new(options, watch)?;
-        if lists.iter().any(|other| other.zone == list.zone) {
-            return Err(ListError::Twice(list.options.zone));
+        let twice = |other: &Arc<List>| other.zone == list.zone || other.options.name == list.options.name;
+        if lists.iter().any(twice) {
+            return Err(ListError::Twice(list.options.name));
         }
         lists.push(Arc::new(list));
     }
@@ -223,7 +224,7 @@ impl<D: Dns> Lists<D> {
         target: &Target,
         patience: Duration,
     ) -> Result<Vec<Listing>, Unknown> {
-        let unknown = |why| Unknown { zone: list.options.zone.clone(), target: target.clone(), why };
+        let unknown = |why| Unknown { list: list.options.name.clone(), target: target.clone(), why };
         let news = !self.dns.knows_a(&name);
         match gate.admit(news, Instant::now()) {
             Admission::Ask => {}
@@ -281,7 +282,7 @@ impl Findings {
 impl List {
     fn new(options: ListOptions, watch: WatchOptions) -> Result<Self, ListError> {
         options.check()?;
-        let no_zone = || ListError::Zone(options.zone.clone());
+        let no_zone = || ListError::Zone(options.name.clone());
         let zone = names::zone_name(&options.zone).ok_or_else(no_zone)?;
         let gate = |label, (listed, unlisted)| Gate::new(label, listed, unlisted, watch);
         let points = match options.kind {
@@ -289,12 +290,12 @@ impl List {
             Kind::Address | Kind::Allow => address_points(&zone).ok_or_else(no_zone)?,
         };
         let gate_v6 = if options.ipv6 && options.kind != Kind::Domain {
-            let label = format_compact!("{}, IPv6", options.zone);
+            let label = format_compact!("{}, IPv6", options.name);
             Some(gate(label, mapped_points(&zone).ok_or_else(no_zone)?))
         } else {
             None
         };
-        Ok(Self { gate: gate(options.zone.clone(), points), gate_v6, zone, options })
+        Ok(Self { gate: gate(options.name.clone(), points), gate_v6, zone, options })
     }
 
     fn gates(&self) -> impl Iterator<Item = &Gate> {
@@ -323,7 +324,7 @@ impl List {
 
     fn listings(&self, said: Vec<codes::Said>, target: &Target, age: Duration) -> Vec<Listing> {
         let listing = |said: codes::Said| Listing {
-            zone: self.options.zone.clone(),
+            list: self.options.name.clone(),
             target: target.clone(),
             meaning: said.meaning,
             codes: said.codes,
@@ -348,7 +349,7 @@ fn mapped_points(zone: &Name) -> Option<(Name, Name)> {
 
 fn domain_points(options: &ListOptions, zone: &Name) -> Result<(Name, Name), ListError> {
     let of =
-        |domain: &str| names::before(domain, zone).ok_or_else(|| ListError::TestDomain(options.zone.clone()));
+        |domain: &str| names::before(domain, zone).ok_or_else(|| ListError::TestDomain(options.name.clone()));
     Ok((of(&options.test_domains.0)?, of(&options.test_domains.1)?))
 }
 

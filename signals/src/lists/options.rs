@@ -74,6 +74,8 @@ impl Code {
 pub struct ListOptions {
     /// The zone, such as `zen.spamhaus.org`.
     pub zone: CompactString,
+    /// What it is called wherever it is shown; the zone unless it is set. A zone may have a customer's key in it.
+    pub name: CompactString,
     /// What it lists.
     pub kind: Kind,
     /// How much its answers weigh.
@@ -97,6 +99,7 @@ impl ListOptions {
         };
         Self {
             zone: zone.into(),
+            name: zone.into(),
             kind,
             weight: 1.0,
             codes: Vec::new(),
@@ -113,21 +116,21 @@ impl ListOptions {
     }
 
     pub(super) fn check(&self) -> Result<(), ListError> {
-        let zone = || self.zone.clone();
+        let name = || self.name.clone();
         let is_weight = |weight: f32| weight.is_finite() && weight >= 0.0;
         let of_code = |code: &Code| match code.meaning {
             Meaning::Listed(weight) | Meaning::Allowed(weight) => is_weight(weight),
             Meaning::Policy | Meaning::Error => true,
         };
         if !is_weight(self.weight) || !self.codes.iter().all(of_code) {
-            return Err(ListError::Weight(zone()));
+            return Err(ListError::Weight(name()));
         }
         if self.codes.is_empty() || self.codes.len() > MAX_CODES {
-            return Err(ListError::Codes(zone()));
+            return Err(ListError::Codes(name()));
         }
         let fits = |role: &Role| (*role == Role::Client) != (self.kind == Kind::Domain);
         if self.applies_to.is_empty() || !self.applies_to.iter().all(fits) {
-            return Err(ListError::Roles(zone()));
+            return Err(ListError::Roles(name()));
         }
         Ok(())
     }
@@ -161,14 +164,14 @@ impl Default for WatchOptions {
     }
 }
 
-/// Why lists cannot be used as they are configured.
+/// Why lists cannot be used as they are configured, each with the name of the list.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ListError {
     /// No domain name, or one too long to put an address before it.
     #[error("list {0:?}: not the name of a zone")]
     Zone(CompactString),
-    /// The zone comes twice.
-    #[error("list {0:?} is configured twice")]
+    /// The zone or the name comes twice.
+    #[error("list {0:?}: another list has its zone or its name")]
     Twice(CompactString),
     /// A weight is negative or no number.
     #[error("list {0:?}: a weight must be a number from 0")]

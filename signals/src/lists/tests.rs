@@ -48,8 +48,8 @@ async fn a_client_is_looked_up_in_every_list() {
     .await;
     let target = client("192.0.2.1");
     let found = lists.look_up(std::slice::from_ref(&target), PATIENCE).await;
-    let listing = |zone: &str, meaning, code: [u8; 4], label: &str| Listing {
-        zone: zone.into(),
+    let listing = |list: &str, meaning, code: [u8; 4], label: &str| Listing {
+        list: list.into(),
         target: target.clone(),
         meaning,
         codes: vec![code.into()],
@@ -87,6 +87,24 @@ async fn ipv6_is_asked_where_it_is_listed() {
             ("four.example".into(), Standing::InOrder, 0),
         ]
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_stands_for_a_zone_with_a_key_wherever_it_is_shown() {
+    let dns = dns(&["key.list.example", "key.dead.example"]);
+    dns.has("1.2.0.192.key.list.example", &["127.0.0.2"]);
+    dns.has("2.0.0.127.key.dead.example", &["127.0.0.3", "127.255.255.254"]);
+    let named =
+        |zone: &str, name: &str| ListOptions { name: name.into(), ipv6: true, ..presets::generic(zone) };
+    let lists =
+        started(&dns, vec![named("key.list.example", "live"), named("key.dead.example", "dead")]).await;
+    let found = lists.look_up(&[client("192.0.2.1")], PATIENCE).await;
+    let health = lists.health();
+    let shown = format!("{:?} {health:?}", (&found.listings, &found.unknown));
+    assert!(!shown.contains("key.") && shown.contains("live, IPv6"), "{shown}");
+    assert_eq!((found.listings[0].list.as_str(), found.unknown[0].list.as_str()), ("live", "dead"));
+    let twice = validate(&[named("a.example", "one"), named("key.b.example", "one")]).unwrap_err();
+    assert_eq!(twice, ListError::Twice("one".into()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -267,7 +285,7 @@ async fn lists_that_cannot_work_are_refused_by_name() {
         assert_eq!(start(vec![list]), error);
     }
     let twice = vec![plain(), presets::generic("List.Example.")];
-    assert_eq!(start(twice), "list \"List.Example.\" is configured twice");
+    assert_eq!(start(twice), "list \"List.Example.\": another list has its zone or its name");
     let many = (0..=MAX_LISTS).map(|n| presets::generic(&format!("l{n}.example"))).collect();
     assert_eq!(start(many), "21 lists are too many, the most is 20");
 }
