@@ -9,6 +9,7 @@ mod migrate;
 mod mode;
 mod output;
 mod overrides;
+mod private;
 mod remote;
 mod replay;
 mod serve;

@@ -2,6 +2,7 @@
 
 use super::migrate;
 use super::output::{bad_config, failed, print};
+use super::private::PrivateFile;
 use super::remote::Daemon;
 use crate::admin::client::ClientError;
 use crate::admin::pipe;
@@ -21,6 +22,10 @@ pub(super) struct ExportArgs {
     /// The directory of a stopped daemon's state. Without it the running daemon is asked.
     #[arg(value_name = "DIRECTORY")]
     directory: Option<PathBuf>,
+    /// Where it is written: to a file that its owner alone may read, and that is there whole or not at all. Without it
+    /// the state is printed.
+    #[arg(long, value_name = "FILE")]
+    to: Option<PathBuf>,
     #[command(flatten)]
     daemon: Daemon,
 }
@@ -46,13 +51,26 @@ pub(super) struct ImportArgs {
     daemon: Daemon,
 }
 
-/// Prints a state.
+/// Prints or writes a state.
 pub(super) fn export(args: &ExportArgs) -> ExitCode {
-    let mut out = BufWriter::new(io::stdout().lock());
-    let Some(directory) = &args.directory else {
-        return args.daemon.talk(async |client| pass_on(client.take("/v1/export").await?, &mut out).await);
+    let Some(path) = &args.to else {
+        return export_into(args, &mut BufWriter::new(io::stdout().lock()));
     };
-    match store::export(directory, &mut out) {
+    let untold = |error: io::Error| failed(&format_args!("{}: {error}", path.display()));
+    match PrivateFile::create(path) {
+        Ok(mut file) => match export_into(args, &mut file) {
+            ExitCode::SUCCESS => file.finish().map_or_else(untold, |()| ExitCode::SUCCESS),
+            other => other,
+        },
+        Err(error) => untold(error),
+    }
+}
+
+fn export_into(args: &ExportArgs, out: &mut impl Write) -> ExitCode {
+    let Some(directory) = &args.directory else {
+        return args.daemon.talk(async |client| pass_on(client.take("/v1/export").await?, out).await);
+    };
+    match store::export(directory, out) {
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
     }
@@ -132,20 +150,41 @@ fn naming_file(file: Option<&Path>, error: ClientError) -> ClientError {
 }
 
 fn told(imported: Imported) -> ExitCode {
+    print(&in_words(imported))
+}
+
+/// What was left out is told if there is any, and why: most of it is nothing to worry about.
+fn in_words(imported: Imported) -> String {
     let Imported { entries, expired, foreign, other_model } = imported;
-    let learned = if other_model {
-        "\nnot the learned weights: they are of a version whose model has other features"
-    } else {
-        ""
-    };
-    print(&format!(
-        "{entries} entries taken over, {expired} had expired, {foreign} are of names under another secret{learned}\n"
-    ))
+    let expired = format!(
+        "{expired} left out, with which nothing is lost: they have run out meanwhile (a deferral that is over, an \
+         allowance that is whole again, evidence that has faded)"
+    );
+    let foreign =
+        format!("{foreign} left out: they are of names under another secret, which nobody can translate");
+    let learned = "learned weights left out: they are of a version whose model has other features";
+    let left = [(imported.expired > 0, &*expired), (imported.foreign > 0, &foreign), (other_model, learned)];
+    let left = left.into_iter().filter(|(is, _)| *is).map(|(_, told)| format!("{told}\n"));
+    std::iter::once(format!("{entries} entries taken over\n")).chain(left).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_left_out_is_told_with_what_it_means() {
+        let imported = Imported { entries: 5, ..Imported::default() };
+        assert_eq!(in_words(imported), "5 entries taken over\n");
+        let told = in_words(Imported { expired: 2, foreign: 3, other_model: true, ..imported });
+        let lines: Vec<&str> = told.lines().collect();
+        assert!(
+            lines.len() == 4 && lines[1].starts_with("2 left out, with which nothing is lost: "),
+            "{told}"
+        );
+        assert!(lines[2].starts_with("3 left out: they are of names"), "{told}");
+        assert!(lines[3].starts_with("learned weights left out"), "{told}");
+    }
 
     #[test]
     fn what_is_wrong_with_a_line_is_told_with_its_file() {
