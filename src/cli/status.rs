@@ -46,6 +46,10 @@ impl fmt::Display for Status {
                 .map_or("no mail server has asked yet".to_owned(), |last| format!("the last at {last}"));
             writeln!(f, "asked      {:<7} {:>12} questions, {last}", front.protocol, front.questions)?;
             let Connections { open, max, refused } = front.connections;
+            if max == 0 {
+                // It listens nowhere.
+                continue;
+            }
             let refused = Some(refused).filter(|refused| *refused > 0);
             let refused = refused.map_or(String::new(), |times| format!(", {times} REFUSED: too many"));
             writeln!(f, "           {:<7} {open:>12} of {max} connections open{refused}", "")?;

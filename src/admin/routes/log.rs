@@ -204,7 +204,9 @@ impl Filter {
 
 fn sender(text: &str) -> Result<SenderFilter, Failure> {
     if text.contains('@') {
-        return Ok(SenderFilter::Mailbox(text.to_lowercase()));
+        // The domain in the form that decisions have it.
+        let mailbox = Mailbox::new(text).map_or_else(|| text.to_owned(), |mailbox| mailbox.to_string());
+        return Ok(SenderFilter::Mailbox(mailbox.to_lowercase()));
     }
     let none = || Failure::bad(format!("sender {text:?} is neither a mailbox nor a domain"));
     DomainName::new(text).map(SenderFilter::Domain).ok_or_else(none)

@@ -58,6 +58,18 @@ fn the_log_can_be_asked_for_sender_recipient_and_client() {
 }
 
 #[test]
+fn a_domain_is_shown_in_a_labels_and_asked_for_in_either_form() {
+    let mut daemon = Administered::start("");
+    let mut client = daemon.served.policy();
+    client.send(&question("192.0.2.7", 1001, 1).replace("a@src.example", "a@b\u{fc}cher.example"));
+    assert_eq!(client.answer().unwrap(), "DUNNO");
+    for sender in ["A@B\u{dc}CHER.example", "a@xn--bcher-kva.example", "b\u{fc}cher.example"] {
+        let shown = said(&daemon.run(&["log", "--sender", sender]));
+        assert!(shown.contains(" sender=a@xn--bcher-kva.example, "), "{sender}: {shown}");
+    }
+}
+
+#[test]
 fn a_line_is_as_in_the_log_without_the_recipient() {
     let mut daemon = asked();
     let logged = daemon.served.wait_for("client_address=192.0.2.8");
