@@ -2,7 +2,8 @@
 //!
 //! A line that is wrong is named with its file and its number. The last line may be torn, as a recording is
 //! when its writer was stopped: it has no end, and a compressed file ends in the middle of its stream. Whoever
-//! reads decides whether such a line still says something.
+//! reads decides whether such a line still says something, and whether a line that is too long ends the reading:
+//! no more than 64 KiB of it are held, and the next call passes over the rest.
 //!
 //! Known limit: of the compressions only gzip is read; the others are named with the command that unpacks
 //! them.
@@ -65,12 +66,24 @@ pub(super) enum End {
     Cut,
 }
 
+/// What is still to be passed over before the next line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Rest {
+    #[default]
+    Nothing,
+    /// The rest of a line that is too long.
+    Line,
+    /// The rest of a hole, in which a line may follow.
+    Hole,
+}
+
 /// The lines of one file.
 pub(super) struct Lines {
     file: PathBuf,
     reader: Box<dyn BufRead>,
     number: u64,
     line: Vec<u8>,
+    rest: Rest,
     /// The compressed stream ended before its end.
     cut: bool,
 }
@@ -89,7 +102,14 @@ impl Lines {
         } else {
             Box::new(opened)
         };
-        Ok(Self { file: file.to_owned(), reader, number: 0, line: Vec::new(), cut: false })
+        Ok(Self {
+            file: file.to_owned(),
+            reader,
+            number: 0,
+            line: Vec::new(),
+            rest: Rest::Nothing,
+            cut: false,
+        })
     }
 
     /// Reads the next line, which [`Lines::text`] then gives; `None` at the end of the file.
@@ -98,9 +118,10 @@ impl Lines {
         if self.cut {
             return Ok(None);
         }
-        self.number += 1;
-        match (&mut self.reader).take(MAX_LINE).read_until(b'\n', &mut self.line) {
-            Ok(_) => (),
+        let rest = std::mem::take(&mut self.rest);
+        self.number += u64::from(rest != Rest::Hole);
+        match self.pass(rest).and_then(|()| self.read_line()) {
+            Ok(()) => (),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => self.cut = true,
             Err(source) => return Err(self.failed(source)),
         }
@@ -112,25 +133,65 @@ impl Lines {
         }
         if self.line.pop_if(|last| *last == b'\n').is_some() {
             self.line.pop_if(|last| *last == b'\r');
-            return Ok(Some(End::Whole));
+        } else if self.line.len() as u64 >= MAX_LINE {
+            self.rest = if self.line.iter().all(|octet| *octet == 0) { Rest::Hole } else { Rest::Line };
+        } else {
+            return Ok(Some(End::Torn));
         }
-        if self.line.len() as u64 >= MAX_LINE {
-            return Err(self.wrong(format!("a line of more than {MAX_LINE} octets")));
+        Ok(Some(End::Whole))
+    }
+
+    fn read_line(&mut self) -> io::Result<()> {
+        (&mut self.reader).take(MAX_LINE).read_until(b'\n', &mut self.line).map(drop)
+    }
+
+    /// Passes over what is left of what was too long, keeping nothing of it.
+    fn pass(&mut self, rest: Rest) -> io::Result<()> {
+        match rest {
+            Rest::Nothing => Ok(()),
+            Rest::Line => self.reader.skip_until(b'\n').map(drop),
+            Rest::Hole => self.pass_hole(),
         }
-        Ok(Some(End::Torn))
+    }
+
+    fn pass_hole(&mut self) -> io::Result<()> {
+        loop {
+            let buffer = match self.reader.fill_buf() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                buffer => buffer?,
+            };
+            let (nuls, all) = (leading_nuls(buffer), buffer.len());
+            self.reader.consume(nuls);
+            if nuls < all || all == 0 {
+                return Ok(());
+            }
+        }
     }
 
     /// The line as text.
     pub(super) fn text(&self) -> Result<&str, String> {
+        self.bounded()?;
         std::str::from_utf8(&self.line)
             .map_err(|error| format!("not UTF-8 from octet {} on", error.valid_up_to() + 1))
     }
 
     /// The line as text, whatever it holds: programs log what clients said. A hole that a loss of power left before
-    /// it, which reads as NULs, is no part of it.
-    pub(super) fn lossy(&self) -> Cow<'_, str> {
-        let begin = self.line.iter().position(|&octet| octet != 0).unwrap_or(self.line.len());
-        String::from_utf8_lossy(&self.line[begin..])
+    /// it, which reads as NULs, is no part of it; with one inside, two lines have become one.
+    pub(super) fn logged(&self) -> Result<Cow<'_, str>, String> {
+        self.bounded()?;
+        let line = &self.line[leading_nuls(&self.line)..];
+        if line.contains(&0) {
+            return Err("NULs within the line".to_owned());
+        }
+        Ok(String::from_utf8_lossy(line))
+    }
+
+    fn bounded(&self) -> Result<(), String> {
+        match self.rest {
+            Rest::Nothing => Ok(()),
+            Rest::Line => Err(format!("a line of more than {MAX_LINE} octets")),
+            Rest::Hole => Err(format!("a hole of more than {MAX_LINE} NULs")),
+        }
     }
 
     /// The line's number, counted from 1.
@@ -152,6 +213,10 @@ impl Lines {
             _ => RecordingError::Io { file: self.file.clone(), source },
         }
     }
+}
+
+fn leading_nuls(octets: &[u8]) -> usize {
+    octets.iter().position(|&octet| octet != 0).unwrap_or(octets.len())
 }
 
 #[cfg(test)]
@@ -177,7 +242,8 @@ mod tests {
         let mut lines = Lines::open(file.path()).map_err(|error| error.to_string())?;
         let mut read = Vec::new();
         while let Some(end) = lines.advance().map_err(|error| error.to_string())? {
-            read.push((lines.text().unwrap().to_owned(), end));
+            let text = lines.text().map_err(|what| lines.wrong(what).to_string())?;
+            read.push((text.to_owned(), end));
         }
         Ok(read)
     }
@@ -219,5 +285,34 @@ mod tests {
         lines.advance().unwrap();
         lines.advance().unwrap();
         assert_eq!(lines.text(), Err("not UTF-8 from octet 2 on".to_owned()));
+    }
+
+    /// What each line logged, or why it cannot be read, with its number.
+    fn logged(content: &[u8]) -> Vec<(u64, Result<String, String>)> {
+        let file = file(content);
+        let mut lines = Lines::open(file.path()).unwrap();
+        let mut read = Vec::new();
+        while lines.advance().unwrap().is_some() {
+            assert!(lines.line.capacity() <= 2 * MAX_LINE as usize, "no more is held");
+            read.push((lines.number(), lines.logged().map(Cow::into_owned)));
+        }
+        read
+    }
+
+    #[test]
+    fn what_is_too_long_is_passed_over_and_the_next_line_is_read() {
+        let (long, hole) = ("x".repeat(1 << 20), "\0".repeat(1 << 20));
+        let (a, b) = ((1, Ok("a".to_owned())), |line| (line, Ok("b".to_owned())));
+        let too_long = || Err("a line of more than 65536 octets".to_owned());
+        for content in [format!("a\n{long}\nb\n").into_bytes(), gzip(format!("a\n{long}\nb\n").as_bytes())] {
+            assert_eq!(logged(&content), [a.clone(), (2, too_long()), b(3)]);
+        }
+        assert_eq!(logged(format!("a\n{long}").as_bytes()), [a.clone(), (2, too_long())]);
+        let holed = logged(format!("a\n{hole}b\n").as_bytes());
+        assert_eq!(holed, [a.clone(), (2, Err("a hole of more than 65536 NULs".to_owned())), b(2)]);
+        assert_eq!(logged(format!("a\n{}b\n", &hole[..60_000]).as_bytes()), [a, b(2)]);
+        assert_eq!(logged(b"a\0\0b\n"), [(1, Err("NULs within the line".to_owned()))]);
+        let packed = gzip(format!("{long}\n").as_bytes());
+        assert_eq!(logged(&packed[..packed.len() - 12]).len(), 2, "cut off while it is passed over");
     }
 }

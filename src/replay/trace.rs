@@ -170,8 +170,9 @@ pub(super) fn header<const N: usize>(
 
 /// Whether the first line names no column at all, so that the file is something else than a trace.
 fn is_foreign(lines: &Lines) -> bool {
-    let text = lines.lossy();
-    !text.is_empty() && !text.split('\t').any(|column| COLUMNS.contains(&column))
+    lines
+        .logged()
+        .map_or(true, |text| !text.is_empty() && !text.split('\t').any(|column| COLUMNS.contains(&column)))
 }
 
 /// Says of a header that is none what the file may be instead.

@@ -16,11 +16,20 @@ fn fixture(name: &str) -> PathBuf {
 }
 
 /// The fixture as a file of its own, changed last when a log of that time would have been.
-fn aged(desk: &Desk, name: &str, content: &[u8]) -> PathBuf {
+fn aged(desk: &Desk, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+    changed(desk, name, content, CHANGED)
+}
+
+fn changed(desk: &Desk, name: &str, content: impl AsRef<[u8]>, since_1970: Duration) -> PathBuf {
     let path = desk.write(name, content);
     let file = File::options().append(true).open(&path).unwrap();
-    file.set_modified(SystemTime::UNIX_EPOCH + CHANGED).unwrap();
+    file.set_modified(SystemTime::UNIX_EPOCH + since_1970).unwrap();
     path
+}
+
+/// The fixture of 29 March 2026, and what else a log of then may hold, written an hour after its last line.
+fn march(desk: &Desk, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+    changed(desk, name, content, Duration::from_secs(1_774_746_002 + 2 * 3600))
 }
 
 fn replay(desk: &Desk, files: &[&Path]) -> Value {
@@ -32,13 +41,13 @@ fn replay(desk: &Desk, files: &[&Path]) -> Value {
 fn a_rotated_log_is_read_in_order_of_time_with_the_year_that_it_does_not_name() {
     let desk = Desk::new();
     let [older, newer] = ["postfix.log.1", "postfix.log"].map(|name| std::fs::read(fixture(name)).unwrap());
-    let packed = aged(&desk, "mail.log.2.gz", &gzip(&older));
+    let packed = aged(&desk, "mail.log.2.gz", gzip(&older));
     let plain = aged(&desk, "mail.log.1", &newer);
     let report = replay(&desk, &[&plain, &packed]);
     assert_eq!(report, replay(&desk, &[&packed, &plain]), "in any order");
     assert_eq!((&report["messages"], &report["from"]), (&3.into(), &FIRST.into()));
     assert_eq!(report["to"], FIRST + 24 * 60, "one message is after the turn of the year");
-    let joined = aged(&desk, "joined.log", &[older, newer].concat());
+    let joined = aged(&desk, "joined.log", [older, newer].concat());
     assert_eq!(report, replay(&desk, &[&joined]));
 }
 
@@ -71,7 +80,8 @@ fn who_would_have_been_deferred_why_and_who_came_back() {
 #[test]
 fn stamps_with_a_zone_and_sendmails_lines_are_read() {
     let desk = Desk::new();
-    let zoned = replay(&desk, &[&fixture("rfc3339.log")]);
+    let zoned =
+        replay(&desk, &[&march(&desk, "rfc3339.log", std::fs::read(fixture("rfc3339.log")).unwrap())]);
     assert_eq!((&zoned["messages"], &zoned["from"]), (&3.into(), &1_774_746_002u64.into()), "{zoned}");
     assert_eq!(zoned["would_defer"]["came_back"], 1, "{zoned}");
     let sendmail = replay(&desk, &[&fixture("sendmail.log")]);
@@ -81,36 +91,111 @@ fn stamps_with_a_zone_and_sendmails_lines_are_read() {
 }
 
 #[test]
-fn a_torn_last_line_is_counted_and_what_is_no_log_is_an_error() {
+fn a_torn_last_line_is_counted() {
     let desk = Desk::new();
     let whole = std::fs::read_to_string(fixture("rfc3339.log")).unwrap();
-    let torn = replay(&desk, &[&desk.write("torn.log", whole.clone() + "2026-03-29T0")]);
+    let torn = replay(&desk, &[&march(&desk, "torn.log", whole.clone() + "2026-03-29T0")]);
     assert_eq!((&torn["messages"], &torn["log"]["torn_lines"]), (&3.into(), &1.into()));
     let packed = gzip(&whole);
-    let cut = replay(&desk, &[&desk.write("cut.log.gz", &packed[..packed.len() - 20])]);
+    let cut = replay(&desk, &[&march(&desk, "cut.log.gz", &packed[..packed.len() - 20])]);
     assert_eq!((&cut["log"]["torn_lines"], &cut["log"]["cut_files"]), (&1.into(), &1.into()), "{cut}");
     assert_eq!(torn["log"]["cut_files"], 0);
     let none = desk.write("none.log.gz", gzip(""));
-    assert_eq!(
-        replay(&desk, &[&none, &desk.write("whole.log", whole.clone())])["messages"],
-        3,
-        "a rotated file may be empty"
-    );
-    let error = |name: &str, content: String| {
-        let output = tempfail(&["--format", "maillog"], &[&desk.write(name, content)]);
+    let whole = march(&desk, "whole.log", whole);
+    assert_eq!(replay(&desk, &[&none, &whole])["messages"], 3, "a rotated file may be empty");
+}
+
+#[test]
+fn an_odd_line_is_left_out_and_the_first_is_named() {
+    let desk = Desk::new();
+    let whole = std::fs::read_to_string(fixture("rfc3339.log")).unwrap();
+    let (first, rest) = whole.split_once('\n').unwrap();
+    let expected = replay(&desk, &[&march(&desk, "even.log", &whole)]);
+    assert!(expected["log"]["first_unreadable"].is_null() && expected["log"]["unreadable_lines"] == 0);
+    let (long, hole) = ("x".repeat(70_000), "\0".repeat(128 << 10));
+    let stamp = first.split_once(' ').unwrap().0;
+    for (odd, why) in [
+        ("no stamp here", "no stamp at its begin: \"no stamp here\""),
+        ("\tgoes on", "no stamp at its begin: \"\\tgoes on\""),
+        (&format!("2026-03-29T03:0{first}"), "no stamp at its begin: \"2026-03-29T03:02026"),
+        ("Feb 30 12:00:00 mx postfix/smtpd[7]: x", "no stamp at its begin: \"Feb 30"),
+        ("9999-12-31T23:59:59Z mx postfix/smtpd[7]: x", "a stamp of after the file's last change: \"9999-"),
+        (&format!("{stamp} mx {long}"), "a line of more than 65536 octets"),
+        (&format!("{stamp} mx postf{}{first}", &hole[..4096]), "NULs within the line"),
+    ] {
+        let file = march(&desk, "odd.log", format!("{first}\n{odd}\n{rest}"));
+        let mut report = replay(&desk, &[&file]);
+        assert_eq!(report["log"]["first_unreadable"]["file"], file.to_str().unwrap(), "{odd:.60}");
+        assert_eq!(report["log"]["first_unreadable"]["line"], 2, "{odd:.60}");
+        let said = report["log"]["first_unreadable"]["why"].as_str().unwrap();
+        assert!(said.starts_with(why), "{said}");
+        assert_eq!(report["log"]["unreadable_lines"], 1, "{odd:.60}");
+        report["log"] = expected["log"].clone();
+        assert_eq!(report, expected, "nothing else changes by {odd:.60}");
+        let text = printed(&["--format", "maillog"], &[&file]);
+        assert!(
+            text.contains("       1 lines that cannot be read") && text.contains("odd.log:2: "),
+            "{text}"
+        );
+    }
+    for (name, same) in [
+        ("priority.log", whole.lines().map(|line| format!("<22>{line}\n")).collect::<String>()),
+        ("holes.log", whole.replacen('\n', &format!("\n{}", &hole[..4096]), 2)),
+    ] {
+        assert_eq!(replay(&desk, &[&march(&desk, name, same)]), expected, "{name}");
+    }
+    let mut holed = replay(&desk, &[&march(&desk, "hole.log", format!("{first}\n{hole}{rest}"))]);
+    assert_eq!(holed["log"]["first_unreadable"]["why"], "a hole of more than 65536 NULs");
+    holed["log"] = expected["log"].clone();
+    assert_eq!(holed, expected, "the line behind the hole is read");
+}
+
+#[test]
+fn logs_of_two_hosts_are_read_side_by_side() {
+    let desk = Desk::new();
+    let whole = std::fs::read_to_string(fixture("rfc3339.log")).unwrap();
+    let host = whole.split(' ').nth(1).unwrap();
+    let one = march(&desk, "one.log", &whole);
+    let two = march(&desk, "two.log", whole.replace(&format!(" {host} "), " mx9 "));
+    let both = replay(&desk, &[&one, &two]);
+    assert_eq!((&both["messages"], &both["to"]), (&6.into(), &replay(&desk, &[&one])["to"]), "{both}");
+    let mut lines: Vec<String> = [&one, &two]
+        .iter()
+        .flat_map(|file| {
+            std::fs::read_to_string(file).unwrap().lines().map(str::to_owned).collect::<Vec<_>>()
+        })
+        .collect();
+    lines.sort_by_key(|line| line.split(' ').next().map(str::to_owned));
+    assert_eq!(both, replay(&desk, &[&march(&desk, "merged.log", lines.join("\n") + "\n")]));
+}
+
+#[test]
+fn what_is_no_mail_log_is_an_error() {
+    let desk = Desk::new();
+    let whole = std::fs::read_to_string(fixture("rfc3339.log")).unwrap();
+    let error = |name: &str, content: &str| {
+        let output = tempfail(&["--format", "maillog"], &[&march(&desk, name, content)]);
         assert_eq!(output.status.code(), Some(1));
+        assert!(output.stdout.is_empty());
         String::from_utf8(output.stderr).unwrap()
     };
-    let first = whole.lines().next().unwrap();
-    let holes = whole.replacen('\n', &format!("\n{}", "\0".repeat(4096)), 2);
-    let holed = replay(&desk, &[&desk.write("holes.log", holes)]);
-    assert_eq!(holed["messages"], 3, "a hole that a loss of power left: {holed}");
-    let middle = error("middle.log", format!("{first}\nno stamp here\n{first}\n"));
+    let trace = error("trace.tsv", &crate::run::trace(3));
+    assert!(trace.contains("trace.tsv:1: ") && trace.contains("no mail log (of a journal"), "{trace}");
+    let late = error("late.log", &format!("{}{whole}", "no stamp here\n".repeat(100)));
+    assert!(late.contains("late.log:1: its first lines have no stamp"), "{late}");
+    let half = error("half.log", &format!("{whole}{}", "no stamp here\n".repeat(11)));
+    let line = whole.lines().count() + 1;
+    let said =
+        format!("half.log:{line}: no stamp at its begin: \"no stamp here\"; 11 of {} lines", line + 10);
+    assert!(half.contains(&said), "{half}");
+    let restored = desk.write("restored.log", &whole);
+    let touched = File::options().append(true).open(&restored).unwrap();
+    touched.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1)).unwrap();
+    let output = tempfail(&["--format", "maillog"], &[&restored]);
     assert!(
-        middle.contains("middle.log:2: no line of a mail log (of a journal")
-            && middle.contains("\"no stamp here\"")
+        String::from_utf8(output.stderr)
+            .unwrap()
+            .contains("restored.log:1: a stamp of after the file's last change")
     );
-    let trace = error("trace.tsv", crate::run::trace(3));
-    assert!(trace.contains("trace.tsv:1: ") && trace.contains("no mail log"), "{trace}");
-    assert!(error("empty.log", String::new()).contains("no message"));
+    assert!(error("empty.log", "").contains("no message"));
 }

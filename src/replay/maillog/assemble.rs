@@ -10,6 +10,7 @@
 use super::bounded::Bounded;
 use super::entry::Entry;
 use super::event::{Event, Peer, Refused};
+use super::reader::Unreadable;
 use super::{postfix, sendmail};
 use compact_str::{CompactString, format_compact};
 use policy_core::facts::Client;
@@ -41,10 +42,14 @@ pub struct Letter {
 }
 
 /// What was seen in a log, and left out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Seen {
     /// Lines.
     pub lines: u64,
+    /// Lines that cannot be read.
+    pub unreadable_lines: u64,
+    /// The first of them.
+    pub first_unreadable: Option<Unreadable>,
     /// Last lines that were torn.
     pub torn_lines: u64,
     /// Compressed files that were cut off.

@@ -1,4 +1,5 @@
-//! One line of a mail log, taken apart: `stamp host tag[process]: text`.
+//! One line of a mail log, taken apart: `stamp host tag[process]: text`, behind a priority such as `<22>` where a
+//! daemon writes lines as it got them (RFC 3164 section 4.1.1).
 
 use super::stamp::Stamp;
 
@@ -18,13 +19,20 @@ pub(super) struct Entry<'a> {
 impl<'a> Entry<'a> {
     /// Takes a line apart; `None` when it does not begin with a stamp. A line without a tag has no program.
     pub(super) fn read(line: &'a str) -> Option<Self> {
-        let (stamp, rest) = Stamp::read(line)?;
+        let (stamp, rest) = Stamp::read(without_priority(line))?;
         let (host, rest) = rest.split_once(' ').unwrap_or((rest, ""));
         let (tag, text) = rest.split_once(": ").filter(|(tag, _)| !tag.contains(' ')).unwrap_or(("", rest));
         let (name, process) = tag.split_once('[').unwrap_or((tag, ""));
         let program = name.rsplit('/').next().unwrap_or(name);
         Some(Self { stamp, host, program, process: process.trim_end_matches(']'), text })
     }
+}
+
+fn without_priority(line: &str) -> &str {
+    let number = |(number, _): &(&str, &str)| {
+        (1..=3).contains(&number.len()) && number.bytes().all(|octet| octet.is_ascii_digit())
+    };
+    line.strip_prefix('<').and_then(|rest| rest.split_once('>')).filter(number).map_or(line, |(_, rest)| rest)
 }
 
 #[cfg(test)]
@@ -44,6 +52,9 @@ mod tests {
             entry("Nov 21 23:39:11 mx last message: twice"),
             Some(("mx", "", "", "last message: twice"))
         );
+        assert_eq!(entry("<22>Nov 21 23:39:11 mx sm-mta[4]: x"), Some(("mx", "sm-mta", "4", "x")));
+        assert_eq!(entry("<2222>Nov 21 23:39:11 mx sm-mta[4]: x"), None);
+        assert_eq!(entry("<>Nov 21 23:39:11 mx sm-mta[4]: x"), None);
         assert_eq!(entry("connect from a[192.0.2.1]"), None);
     }
 }

@@ -1,95 +1,118 @@
-//! A log's files, in order of time, and the year of stamps that have none.
+//! A log's files as one log in order of time, and the year of stamps that have none.
 //!
-//! Each file is read twice: first for its first and last stamp and for the years that turn in it. Its last
-//! line was written by the time the file was last changed, which gives the last line its year.
+//! Each file is looked at before it is read: for the moment it begins with, and for the years that turn in it. Its
+//! last line was written by the time the file was last changed, which gives the last line its year. Files that
+//! overlap, as the logs of two hosts do, are read side by side; one that was rotated away is closed before the
+//! next is opened.
 //!
-//! Known limit: a pipe cannot be read twice.
+//! A line that cannot be read is left out and counted, since a busy log has one now and then: see
+//! [`super::reader`].
+//!
+//! Known limits: a pipe cannot be read twice. A traditional stamp that is far too early, as a host's whose clock
+//! was not set yet, turns a year.
 
 use super::assemble::Assembler;
 use super::entry::Entry;
+use super::reader::{JOURNAL, Reader, is_note};
 use super::stamp::{Stamp, Yearless};
 use crate::replay::lines::{End, Lines, RecordingError};
 use policy_core::time::Timestamp;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::fs::Metadata;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+
+/// Lines without a stamp before the first that has one: with so many the file is no mail log.
+const FIRST_LINES: u32 = 100;
+/// How much later than its file's last change a line may have been written: stamps without a zone count as UTC.
+const ZONES: Duration = Duration::from_secs(24 * 3600);
 
 /// The year that goes on through a file's lines.
 #[derive(Clone, Copy, Debug)]
-struct Calendar {
+pub(super) struct Calendar {
     year: i64,
     last: Option<Yearless>,
+    /// Nothing in the file was written later.
+    latest: Timestamp,
 }
 
 impl Calendar {
-    fn moment(&mut self, stamp: Stamp) -> Option<Timestamp> {
-        let yearless = match stamp {
-            Stamp::Full(moment) => return Some(moment),
-            Stamp::Yearless(yearless) => yearless,
+    /// The moment of the next line's stamp, or why it has none.
+    pub(super) fn moment(&mut self, stamp: Stamp) -> Result<Timestamp, &'static str> {
+        let moment = match stamp {
+            Stamp::Full(moment) => moment,
+            Stamp::Yearless(yearless) => {
+                self.year += i64::from(self.last.is_some_and(|last| yearless.turns_year_after(last)));
+                self.last = Some(yearless);
+                yearless.in_year(self.year).ok_or("no such day in its year")?
+            }
         };
-        if self.last.is_some_and(|last| yearless.turns_year_after(last)) {
-            self.year += 1;
-        }
-        self.last = Some(yearless);
-        yearless.in_year(self.year)
+        if moment > self.latest { Err("a stamp of after the file's last change") } else { Ok(moment) }
     }
 }
 
-/// A file, and when it begins.
+/// A file that has been looked at.
 #[derive(Debug)]
 struct Surveyed {
     file: PathBuf,
-    begins: Timestamp,
     calendar: Calendar,
+    begins: Timestamp,
 }
 
-/// Gives all lines of these files to an assembler, the oldest file first.
+/// Gives all lines of these files to an assembler, in order of time.
 pub(super) fn read(files: &[PathBuf], into: &mut Assembler) -> Result<(), RecordingError> {
     let surveyed: Result<Vec<Option<Surveyed>>, _> = files.iter().map(|file| survey(file)).collect();
-    let mut surveyed: Vec<Surveyed> = surveyed?.into_iter().flatten().collect();
-    surveyed.sort_by_key(|file| file.begins);
-    let mut now = Timestamp::default();
-    surveyed.iter().try_for_each(|file| read_one(file, into, &mut now))
-}
-
-fn read_one(file: &Surveyed, into: &mut Assembler, now: &mut Timestamp) -> Result<(), RecordingError> {
-    let mut lines = Lines::open(&file.file)?;
-    let mut calendar = file.calendar;
-    while let Some(end) = lines.advance()? {
-        into.seen.lines += 1;
-        into.seen.cut_files += u64::from(end == End::Cut);
-        if end != End::Whole {
-            // It may look whole and lack half a number.
-            into.seen.torn_lines += 1;
-            break;
-        }
-        let text = lines.lossy();
-        let entry = Entry::read(&text);
-        let at = entry.and_then(|entry| calendar.moment(entry.stamp));
-        match (entry, at) {
-            // Several programs write at once, so a line may be a little before the one above it.
-            (Some(entry), Some(at)) => {
-                *now = at.max(*now);
-                into.take(&entry, *now);
-            }
-            _ if is_note(&text) => (),
-            _ => return Err(lines.wrong(format!("no line of a mail log ({JOURNAL}): {:?}", begin_of(&text)))),
+    let mut waiting: Vec<Surveyed> = surveyed?.into_iter().flatten().collect();
+    waiting.sort_by_key(|file| Reverse(file.begins));
+    let mut open = Open::default();
+    loop {
+        let next = open.next();
+        if let Some(file) = waiting.pop_if(|file| next.is_none_or(|next| file.begins < next)) {
+            open.put(Reader::open(&file.file, file.calendar)?, into)?;
+        } else if !open.step(into)? {
+            return Ok(());
         }
     }
-    Ok(())
 }
 
-/// What a log may hold besides lines of programs: nothing, or a note of the journal's.
-fn is_note(text: &str) -> bool {
-    text.is_empty() || text.starts_with("-- ")
+/// The files that are being read; the one whose line is the earliest goes on.
+#[derive(Default)]
+struct Open {
+    order: BinaryHeap<Reverse<(Timestamp, usize)>>,
+    readers: Vec<Option<Reader>>,
 }
 
-/// What is read of a journal, whose other styles are no mail logs.
-const JOURNAL: &str = "of a journal, what `journalctl -o short-iso` prints";
+impl Open {
+    /// The moment of the earliest line that is to come.
+    fn next(&self) -> Option<Timestamp> {
+        self.order.peek().map(|Reverse((at, _))| *at)
+    }
 
-fn begin_of(text: &str) -> &str {
-    &text[..text.floor_char_boundary(60)]
+    fn put(&mut self, reader: Reader, into: &mut Assembler) -> Result<(), RecordingError> {
+        self.readers.push(Some(reader));
+        self.advance(self.readers.len() - 1, into)
+    }
+
+    /// Takes in the earliest line; false when there is none left.
+    fn step(&mut self, into: &mut Assembler) -> Result<bool, RecordingError> {
+        let Some(Reverse((_, place))) = self.order.pop() else { return Ok(false) };
+        if let Some(reader) = self.readers.get(place).and_then(Option::as_ref) {
+            reader.give(into);
+        }
+        self.advance(place, into).map(|()| true)
+    }
+
+    /// Goes to a file's next line, and closes it behind its last.
+    fn advance(&mut self, place: usize, into: &mut Assembler) -> Result<(), RecordingError> {
+        let Some(slot) = self.readers.get_mut(place) else { return Ok(()) };
+        match slot.as_mut().map_or(Ok(None), |reader| reader.advance(&mut into.seen))? {
+            Some(at) => self.order.push(Reverse((at, place))),
+            None => *slot = None,
+        }
+        Ok(())
+    }
 }
 
 /// Finds out when a file begins; `None` when there is no line in it.
@@ -100,38 +123,57 @@ fn survey(file: &Path) -> Result<Option<Surveyed>, RecordingError> {
         return Err(failed(io::Error::other("a mail log is read twice, so it must be a regular file")));
     }
     let mut lines = Lines::open(file)?;
-    let (mut first, mut last, mut turns) = (None, None, 0);
-    let mut is_empty = true;
+    let mut years = Years::default();
+    let mut stampless = 0;
     while let Some(end) = lines.advance()? {
-        is_empty = false;
-        if end != End::Whole {
+        match lines.logged().map(|text| (is_note(&text), Entry::read(&text).map(|entry| entry.stamp))) {
+            Ok((_, Some(stamp))) => years.take(stamp),
+            Ok((true, None)) => (),
+            Ok((false, None)) | Err(_) => stampless += 1,
+        }
+        if end != End::Whole || (years.first.is_none() && stampless >= FIRST_LINES) {
             break;
         }
-        let text = lines.lossy();
-        let Some((stamp, _)) = Stamp::read(&text) else { continue };
-        first = first.or(Some((stamp, lines.number())));
-        if let Stamp::Yearless(yearless) = stamp {
-            turns += i64::from(last.is_some_and(|last| yearless.turns_year_after(last)));
-            last = Some(yearless);
+    }
+    let changed = changed(&about);
+    match years.first {
+        Some(first) => {
+            let calendar = years.calendar(changed);
+            // What has no moment is told of when it is read.
+            let begins = Calendar { ..calendar }.moment(first).unwrap_or_default();
+            Ok(Some(Surveyed { file: file.to_owned(), calendar, begins }))
+        }
+        // A file of the last rotation may be empty; one that is not is no log.
+        None if stampless == 0 => Ok(None),
+        None => {
+            let what = format!("its first lines have no stamp: this is no mail log ({JOURNAL})");
+            Err(RecordingError::Line { file: file.to_owned(), line: 1, what })
         }
     }
-    let year = last.and_then(|last| last.year_before(changed(&about)));
-    let mut calendar = Calendar { year: year.map_or(0, |year| year - turns), last: None };
-    let Some((stamp, line)) = first else { return without_stamp(file, is_empty) };
-    let wrong =
-        || RecordingError::Line { file: file.to_owned(), line, what: "no such day in its year".into() };
-    let begins = Calendar { ..calendar }.moment(stamp).ok_or_else(wrong)?;
-    calendar.last = None;
-    Ok(Some(Surveyed { file: file.to_owned(), begins, calendar }))
 }
 
-/// A file of the last rotation may be empty; one that is not is no log.
-fn without_stamp(file: &Path, is_empty: bool) -> Result<Option<Surveyed>, RecordingError> {
-    if is_empty {
-        return Ok(None);
+/// The stamps of a file at a first look.
+#[derive(Default)]
+struct Years {
+    first: Option<Stamp>,
+    last: Option<Yearless>,
+    turns: i64,
+}
+
+impl Years {
+    fn take(&mut self, stamp: Stamp) {
+        self.first = self.first.or(Some(stamp));
+        if let Stamp::Yearless(yearless) = stamp {
+            self.turns += i64::from(self.last.is_some_and(|last| yearless.turns_year_after(last)));
+            self.last = Some(yearless);
+        }
     }
-    let what = format!("no line of this file begins with a stamp: it is no mail log ({JOURNAL})");
-    Err(RecordingError::Line { file: file.to_owned(), line: 1, what })
+
+    /// The calendar of a file that was last changed at this moment.
+    fn calendar(&self, changed: Timestamp) -> Calendar {
+        let year = self.last.and_then(|last| last.year_before(changed));
+        Calendar { year: year.map_or(0, |year| year - self.turns), last: None, latest: changed.after(ZONES) }
+    }
 }
 
 /// When a file was last changed; the end of time where the system does not tell.

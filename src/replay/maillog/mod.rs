@@ -11,12 +11,14 @@ mod event;
 mod files;
 mod observe;
 mod postfix;
+mod reader;
 mod report;
 mod sendmail;
 mod stamp;
 mod table;
 
 pub use assemble::{Letter, Seen};
+pub use reader::Unreadable;
 pub use report::{Deferrals, LogReport, Who};
 
 use super::lines::RecordingError;
@@ -32,7 +34,7 @@ use std::time::Instant;
 ///
 /// # Errors
 ///
-/// A file cannot be read, or is no log.
+/// A file cannot be read, or is no log. A line that cannot be read is counted, and no error.
 pub fn read(files: &[PathBuf]) -> Result<(Vec<Letter>, Seen), RecordingError> {
     let mut assembler = Assembler::new();
     files::read(files, &mut assembler)?;

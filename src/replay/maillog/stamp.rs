@@ -68,7 +68,8 @@ fn traditional(text: &str) -> Option<Yearless> {
     let month = MONTHS.iter().position(|month| text.starts_with(month))? as u8 + 1;
     let (day, time) = text.get(3..)?.strip_prefix(' ')?.trim_start().split_once(' ')?;
     let (day, second) = (day.parse().ok()?, time_of_day(time)?);
-    (1..=31).contains(&day).then_some(Yearless { month, day, second })
+    // Some year has the day: the 29th of February is one.
+    days_to(2000, month, day).map(|_| Yearless { month, day, second })
 }
 
 /// RFC 3339, also with a zone without its colon, as journalctl writes it.
@@ -180,8 +181,15 @@ mod tests {
         let rest = |line| Stamp::read(line).map(|(_, rest)| rest);
         assert_eq!(rest("Nov  1 23:39:11 mx postfix/smtpd[1]: x"), Some("mx postfix/smtpd[1]: x"));
         assert_eq!(rest("2026-11-21T23:39:11+01:00 mx x"), Some("mx x"));
-        for wrong in ["", "Nov", "Nov 41 23:39:11 mx", "Nov 21 23:39 mx postfix", "7", "Frimaire 21 23:39:11"]
-        {
+        for wrong in [
+            "",
+            "Nov",
+            "Nov 41 23:39:11 mx",
+            "Nov 21 23:39 mx postfix",
+            "7",
+            "Frimaire 21 23:39:11",
+            "Feb 30 23:39:11 mx",
+        ] {
             assert_eq!(rest(wrong), None, "{wrong}");
         }
     }

@@ -1,5 +1,6 @@
 //! What a replay of a mail log found, as a table for people.
 
+use super::reader::Unreadable;
 use super::report::{Deferrals, LogReport, Who};
 use crate::replay::hints::hint;
 use policy_core::verdict::in_words;
@@ -38,12 +39,16 @@ impl LogReport {
             (log.unfinished, "never in the queue, or not whole in the log"),
             (log.unknown_recipients, "refused for an unknown recipient, which is held against the client"),
             (log.refused, "refused by the mail server for other reasons"),
+            (log.unreadable_lines, "lines that cannot be read, left out"),
             (log.torn_lines, "left out as a last line that was torn"),
             (log.cut_files, "compressed files were cut off: what came after that is missing"),
         ] {
             if count > 0 {
                 writeln!(f, "{count:>8} {what}")?;
             }
+        }
+        if let Some(Unreadable { file, line, why }) = &log.first_unreadable {
+            writeln!(f, "The first line that cannot be read is {file}:{line}: {why}")?;
         }
         Ok(())
     }
