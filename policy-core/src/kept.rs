@@ -391,6 +391,16 @@ fn changed_pages<V: Worth + Copy>(
 }
 
 impl Entry {
+    /// The entry as it may be written for others to read: `None` when its numbers are none, as an earlier version may
+    /// have kept them, since JSON has no word for infinity.
+    pub fn sound(self) -> Option<Self> {
+        match self {
+            Self::Identity(key, record) => Some(Self::Identity(key, record.sound()?)),
+            Self::Message(_, message) => message.is_sound().then_some(self),
+            other => Some(other),
+        }
+    }
+
     fn taken_over(self, now: Timestamp) -> Option<Self> {
         match self {
             Self::Identity(key, record) => Some(Self::Identity(key, record.taken_over(now)?)),

@@ -5,7 +5,8 @@
 //! commute, and reads that write to no shared cache line.
 
 use crate::evidence::{
-    Enough, FAST_HALF_LIFE, KNOWS_ENOUGH, Reader, Reading, Record, SLOW_HALF_LIFE, Tally, Weight, Writer,
+    Enough, FAST_HALF_LIFE, KNOWS_ENOUGH, MOST_STORED, Reader, Reading, Record, SLOW_HALF_LIFE, Tally,
+    Weight, Writer,
 };
 use crate::features::{Heard, logit};
 use crate::identity::{Chain, Identities, Key, Kind, MAX_CHAINS, MAX_LEVELS};
@@ -285,7 +286,7 @@ impl Ledger {
         let taken_at = learned.landmark.min(now);
         let scale = (since(self.landmark, taken_at) - since(taken_at, self.landmark)).exp2();
         let take = |cell: &AtomicU64, sum: f64| {
-            let sum = if sum.is_finite() { (sum * scale).max(0.0) } else { 0.0 };
+            let sum = if sum.is_finite() { (sum * scale).clamp(0.0, f64::from(MOST_STORED)) } else { 0.0 };
             cell.store(sum.to_bits(), Ordering::Relaxed);
         };
         let traits = self.traits.iter().zip(&learned.traits);

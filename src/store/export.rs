@@ -148,7 +148,7 @@ fn export_held(path: &Path, head: directory::Head, out: &mut impl Write) -> Resu
     }
     if let Some(octets) = shelf.get(LABELS).map_err(failed)? {
         let labels = format::decode_labels(&octets).map_err(|error| unreadable(path, &error))?;
-        line(out, &Line::Labels(labels))?;
+        labels.sound().map_or(Ok(()), |labels| line(out, &Line::Labels(labels)))?;
     }
     rulings(&shelf, path, out)?;
     let written = Book::ALL.into_iter().map(|book| pages(&shelf, book, path, out));
@@ -192,8 +192,10 @@ fn pages(shelf: &Shelf, book: Book, path: &Path, out: &mut impl Write) -> Result
 
 fn page(octets: &[u8], path: &Path, out: &mut impl Write, count: &mut u64) -> Result<(), ExportError> {
     for entry in format::entries_of(octets) {
-        line(out, &entry.map_err(|error| unreadable(path, &error))?)?;
-        *count += 1;
+        if let Some(entry) = entry.map_err(|error| unreadable(path, &error))?.sound() {
+            line(out, &entry)?;
+            *count += 1;
+        }
     }
     Ok(())
 }

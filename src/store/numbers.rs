@@ -1,8 +1,9 @@
 //! Numbers of a line that no state could have written: they are refused with their field, not taken for old.
 //!
 //! Known limit: the sums `good` and `bad` may be below nothing in an honest export, where more was taken back than was
-//! given, and count as nothing then. So of those only what is no number is refused.
+//! given, and count as nothing then. So of those only what is no number, or too large, is refused.
 
+use policy_core::evidence::{MOST, MOST_STORED};
 use serde_json::Value;
 
 /// Looks at what weighs evidence. An error names the field, as `identity.slow.good`.
@@ -19,7 +20,7 @@ fn check_at(path: String, name: &str, value: &Value) -> Result<(), String> {
         }),
         // A key beside its record, or a place for each source: no name tells more than the one before.
         Value::Array(values) => values.iter().try_for_each(|value| check_at(path.clone(), name, value)),
-        Value::Number(number) => match wrong(name, number.as_f64().unwrap_or(f64::NAN)) {
+        Value::Number(number) => match wrong(&path, name, number.as_f64().unwrap_or(f64::NAN)) {
             Some(what) => Err(format!("{path}: {number} {what}")),
             None => Ok(()),
         },
@@ -27,17 +28,22 @@ fn check_at(path: String, name: &str, value: &Value) -> Result<(), String> {
     }
 }
 
-fn wrong(name: &str, number: f64) -> Option<&'static str> {
+fn wrong(path: &str, name: &str, number: f64) -> Option<&'static str> {
     let may_be_negative = match name {
         "good" | "bad" => true,
         "today" | "busiest" | "weight" => false,
         _ => return None,
     };
+    // A sum of the fast memory is stored against a landmark, since which it has grown.
+    let most = if path.contains(".fast.") { MOST_STORED } else { MOST };
     // They are kept with half as many digits.
-    match number as f32 {
-        number if !number.is_finite() => Some("is too large"),
-        number if number < 0.0 && !may_be_negative => Some("is below nothing"),
-        _ => None,
+    let number = number as f32;
+    if !(-most..=most).contains(&number) {
+        Some("is too large")
+    } else if number < 0.0 && !may_be_negative {
+        Some("is below nothing")
+    } else {
+        None
     }
 }
 
@@ -54,6 +60,13 @@ mod tests {
         assert_eq!(identity("-0.25", "0"), Ok(()), "more was taken back than was given");
         assert_eq!(identity("1e300", "0").unwrap_err(), "identity.slow.good: 1e+300 is too large");
         assert_eq!(identity("-1e39", "0").unwrap_err(), "identity.slow.good: -1e+39 is too large");
+        assert_eq!(identity("3e38", "0").unwrap_err(), "identity.slow.good: 3e+38 is too large");
+        assert_eq!(identity("1", "2e9").unwrap_err(), "identity.today: 2000000000.0 is too large");
+        let fast = |sum: &str| {
+            check(format!(r#"{{"identity":["01",{{"fast":{{"good":1.0,"bad":{sum}}}}}]}}"#).as_bytes())
+        };
+        assert_eq!(fast("1e27"), Ok(()), "a million, sixteen days after its landmark");
+        assert_eq!(fast("3e38").unwrap_err(), "identity.fast.bad: 3e+38 is too large");
         assert_eq!(identity("1", "-2.5").unwrap_err(), "identity.today: -2.5 is below nothing");
         let message = br#"{"message":["01",{"last":9,"words":[null,{"weight":-1.0}]}]}"#;
         assert_eq!(check(message).unwrap_err(), "message.words.weight: -1.0 is below nothing");

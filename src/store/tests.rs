@@ -16,6 +16,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 mod damage;
+mod numbers;
 
 const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 

@@ -7,7 +7,7 @@
 //! spoken before one that a person was asked about. Swept after [`OLDEST`](super::OLDEST).
 
 use super::{Effect, MessageId, News, OLDEST, Source, SourceRule, Subject};
-use crate::evidence::Weight;
+use crate::evidence::{MOST, Weight};
 use crate::identity::{Key, Keyring};
 use crate::outcome::ACCEPTED;
 use crate::table::{Table, Worth};
@@ -93,11 +93,15 @@ impl Message {
         Change { before, after, corrects, teaches }
     }
 
-    /// As it may be taken over from a file: `None` when its numbers are none, or it is of a time to come.
+    /// Whether its words weigh what words may.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.words().all(|(_, word)| (0.0..=MOST).contains(&word.weight))
+    }
+
+    /// As it may be taken over from a file: `None` when its numbers are none or too large, or it is of a time to come.
     pub(crate) fn taken_over(self, now: Timestamp) -> Option<Self> {
-        let sane = self.words().all(|(_, word)| word.weight.is_finite());
         let ahead = Timestamp::from_secs(self.last.into()).is_from_a_wrong_clock(now);
-        (sane && !ahead && !self.is_old(now)).then_some(self)
+        (self.is_sound() && !ahead && !self.is_old(now)).then_some(self)
     }
 
     /// Both together: of each kind the later word. What was booked for either is in the ledgers that are merged.

@@ -5,6 +5,7 @@
 //! nothing here and are not taken.
 
 use super::{BEGIN, Model, TABLE_RANGE, Weight, load, store};
+use crate::evidence::MOST;
 use crate::features::{NUMBERS, TABLE};
 use crate::presentation::Trait;
 use crate::time::Timestamp;
@@ -62,7 +63,7 @@ impl Weight {
     fn take(&self, [value, squares]: [f32; 2], (least, most): (f32, f32)) {
         if value.is_finite() && squares.is_finite() {
             store(&self.value, value.clamp(least, most));
-            store(&self.squares, squares.max(BEGIN));
+            store(&self.squares, squares.clamp(BEGIN, MOST));
         }
     }
 }
@@ -95,7 +96,7 @@ impl Model {
         });
         self.calibration.take(&learned.bins, learned.curve);
         let losses = self.losses.iter().zip(learned.losses).filter(|(_, loss)| loss.is_finite());
-        losses.for_each(|(cell, loss)| store(cell, loss.max(0.0)));
+        losses.for_each(|(cell, loss)| store(cell, loss.clamp(0.0, MOST)));
         self.labels.store(learned.labels, Ordering::Relaxed);
         self.fallbacks.store(learned.fallbacks, Ordering::Relaxed);
     }
