@@ -1,7 +1,8 @@
 //! `tempfail learn` and `tempfail feedback`: a message or a report on standard input, for the running daemon.
 //!
 //! Made to be run by a mail server or an IMAP server, with the statuses that those understand: 75 has Postfix keep
-//! a report and try again, 65 has it come back to who sent it.
+//! a report and try again, and any other than 0 has it return the report to the sender that it claims. Anybody can
+//! mail the address for reports in anybody's name, so a report of no use ends with 0 unless `--strict` asks for more.
 
 use super::output::{EX_DATAERR, EX_TEMPFAIL, complain, show};
 use super::remote::Daemon;
@@ -34,8 +35,52 @@ pub(super) struct LearnArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct FeedbackArgs {
+    /// End with 65 when the report is of no use, and with 1 or 77 when the daemon cannot be asked. For a shell: in a mail
+    /// alias this returns spam to whom it names as its sender.
+    #[arg(long)]
+    strict: bool,
     #[command(flatten)]
     common: Common,
+}
+
+/// How a command ends that could not do what it was run for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manner {
+    /// With a status that says why.
+    Telling,
+    /// So that a mail server returns nothing: what is of no use is dropped, what can be mended is kept.
+    Keeping,
+}
+
+impl Manner {
+    /// The status for input of no use.
+    const fn useless(self) -> u8 {
+        match self {
+            Self::Telling => EX_DATAERR,
+            Self::Keeping => 0,
+        }
+    }
+
+    /// The status of what a mail server can do something about.
+    fn status(self, error: &ClientError) -> Option<u8> {
+        let any = match self {
+            Self::Telling => None,
+            Self::Keeping => Some(EX_TEMPFAIL),
+        };
+        match error {
+            ClientError::Unreachable(_) | ClientError::Broken(_) => Some(EX_TEMPFAIL),
+            ClientError::Refused { status, .. } => match *status {
+                StatusCode::NOT_FOUND | StatusCode::UNPROCESSABLE_ENTITY | StatusCode::PAYLOAD_TOO_LARGE => {
+                    Some(self.useless())
+                }
+                status if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT => {
+                    Some(EX_TEMPFAIL)
+                }
+                _ => any,
+            },
+            ClientError::Forbidden(_) | ClientError::NoToken { .. } => any,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -61,7 +106,7 @@ pub(super) fn learn(args: &LearnArgs) -> ExitCode {
         verdict: Some(label),
         about: About::Message(text),
     };
-    say(&args.common, LONGEST_MESSAGE, request)
+    say(&args.common, Manner::Telling, LONGEST_MESSAGE, request)
 }
 
 /// Takes in the report on standard input.
@@ -69,15 +114,16 @@ pub(super) fn feedback(args: &FeedbackArgs) -> ExitCode {
     let reporter = args.common.reporter.clone();
     let request =
         |text| Request { source: Source::Complaint, reporter, verdict: None, about: About::Report(text) };
-    say(&args.common, LONGEST_REPORT, request)
+    let manner = if args.strict { Manner::Telling } else { Manner::Keeping };
+    say(&args.common, manner, LONGEST_REPORT, request)
 }
 
-fn say(args: &Common, most: usize, request: impl FnOnce(String) -> Request) -> ExitCode {
+fn say(args: &Common, manner: Manner, most: usize, request: impl FnOnce(String) -> Request) -> ExitCode {
     let text = match read(io::stdin().lock(), most) {
         Ok(text) if !text.trim().is_empty() => text,
         Ok(_) => {
             complain(&"nothing on standard input; a message belongs there");
-            return ExitCode::from(EX_DATAERR);
+            return ExitCode::from(manner.useless());
         }
         Err(error) => {
             complain(&format!("standard input cannot be read: {error}"));
@@ -89,7 +135,7 @@ fn say(args: &Common, most: usize, request: impl FnOnce(String) -> Request) -> E
     args.daemon.talk_or(EX_TEMPFAIL, async |client| {
         match client.post::<Told>("/v1/feedback", request).await {
             Ok(told) => Ok(show(&told, args.json)),
-            Err(error) => match status(&error) {
+            Err(error) => match manner.status(&error) {
                 Some(status) => {
                     complain(&error);
                     Ok(ExitCode::from(status))
@@ -126,21 +172,6 @@ fn fitting(text: &str) -> usize {
         rest.is_none().then_some(at)
     });
     end.unwrap_or(text.len())
-}
-
-/// The status of what a mail server can do something about.
-fn status(error: &ClientError) -> Option<u8> {
-    match error {
-        ClientError::Unreachable(_) | ClientError::Broken(_) => Some(EX_TEMPFAIL),
-        ClientError::Refused { status, .. } => match *status {
-            StatusCode::NOT_FOUND | StatusCode::UNPROCESSABLE_ENTITY | StatusCode::PAYLOAD_TOO_LARGE => {
-                Some(EX_DATAERR)
-            }
-            status if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT => Some(EX_TEMPFAIL),
-            _ => None,
-        },
-        ClientError::Forbidden(_) | ClientError::NoToken { .. } => None,
-    }
 }
 
 fn user() -> Option<String> {

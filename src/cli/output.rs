@@ -22,7 +22,8 @@ pub(super) const EX_CONFIG: u8 = 78;
 pub(super) const STATUSES: &str = "\
 Exit status: 0 when all went well, 1 when something failed at run time or nothing is known of what was asked, 64 for \
 a wrong command line, 65 for a message that is of no use, 69 when the daemon is not there, 77 without permission, 78 for a configuration that cannot be used; learn and \
-feedback end with 75 in place of 69 and 78, so that a mail server comes again.";
+feedback end with 75 in place of 69 and 78, so that a mail server comes again; without --strict feedback ends with 0 in \
+place of 65, and with 75 in place of 1 and 77, so that it returns nothing.";
 
 pub(super) fn print(text: &str) -> ExitCode {
     match std::io::stdout().write_all(text.as_bytes()) {

@@ -194,7 +194,10 @@ struct Found {
 ///
 /// It says too little, its message cannot be found, or it cannot be kept.
 pub async fn take(engine: &Engine, store: Option<&Store>, request: &Request) -> Result<Told, Refused> {
-    let (found, verdict) = understand(engine, request)?;
+    let (found, verdict) = understand(engine, request).inspect_err(|why| {
+        // Who runs the command may throw its words away, as Postfix does.
+        info!(source = request.source.name(), %why, "feedback is of no use");
+    })?;
     let reporter = reporter(engine, request);
     let spam = verdict == Label::Spam;
     let news = News { source: request.source, reporter: &reporter, spam, forgeable: false };

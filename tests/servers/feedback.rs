@@ -183,8 +183,11 @@ async fn the_programs_say_by_their_status_what_became_of_it() -> TestResult {
     for (arguments, input, expected) in [
         (vec!["learn", "--spam"], "Subject: foreign\n\nx\n", 65),
         (vec!["learn", "--spam"], "", 65),
-        (vec!["feedback"], "From: a@b.example\n\nnothing of yours\n", 65),
-        (vec!["feedback"], "From: a@b.example\nFeedback-Type: auth-failure\n\nx\n", 65),
+        (vec!["feedback", "--strict"], "From: a@b.example\n\nnothing of yours\n", 65),
+        (vec!["feedback", "--strict"], "From: a@b.example\nFeedback-Type: auth-failure\n\nx\n", 65),
+        (vec!["feedback"], "From: a@b.example\n\nnothing of yours\n", 0),
+        (vec!["feedback"], "From: a@b.example\nFeedback-Type: auth-failure\n\nx\n", 0),
+        (vec!["feedback"], "", 0),
         (vec!["learn"], &*"more than a pipe holds\n".repeat(10_000), 64),
     ] {
         let (status, said) = fed(&program, &arguments, input).await?;
@@ -197,6 +200,11 @@ async fn the_programs_say_by_their_status_what_became_of_it() -> TestResult {
         tempfail.listening().iter().find(|l| l.protocol == "admin").ok_or("none")?.address.to_string();
     let untold = ["learn", "--spam", "--admin", &admin, "--token-file", "/nowhere"];
     assert_eq!(fed(env!("CARGO_BIN_EXE_tempfail"), &untold, &text).await?.0, 77);
+    let kept = ["feedback", "--admin", &admin, "--token-file", "/nowhere"];
+    let complaint = report(&text);
+    assert_eq!(fed(env!("CARGO_BIN_EXE_tempfail"), &kept, &complaint).await?.0, 75);
+    let strict = [&kept[..], &["--strict"]].concat();
+    assert_eq!(fed(env!("CARGO_BIN_EXE_tempfail"), &strict, &complaint).await?.0, 77);
     Ok(())
 }
 
@@ -242,6 +250,17 @@ async fn a_report_to_the_alias_is_taken_in_and_kept_while_the_daemon_is_away() -
     assert_eq!(tempfail.weights(&line)?.0, 2.0);
     let heard = tempfail.state().heard_of(&[policy_core::identity::Key::address([198, 51, 100, 1].into())]);
     assert_eq!(heard[0].source, policy_core::feedback::Source::Complaint);
+    // What is of no use goes back to nobody: it may be in the name of somebody who has not sent it.
+    let log = postfix.log().from_here();
+    let useless = report(&text).replace("Feedback-Type: abuse", "Feedback-Type: auth-failure");
+    isp.send(
+        &test_support::smtp::Mail::from("joe@isp.example")
+            .to("fbl@local.example")
+            .message(useless.as_bytes()),
+    )
+    .await?;
+    let dropped = log.wait_for("fbl@local.example>, relay=local").await?;
+    assert!(dropped.contains("status=sent (delivered to command"), "{dropped}");
     let log = postfix.log().from_here();
     isp.send(&send("away@local.example")).await?;
     let kept = log.wait_for("away@local.example>, relay=local").await?;
