@@ -12,6 +12,7 @@
 
 use super::StoreError;
 use super::format::{VERSION, is_readable};
+use nix::fcntl::OFlag;
 use policy_core::time::Timestamp;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -64,15 +65,7 @@ impl Directory {
     pub(super) fn hold(path: &Path) -> Result<Self, StoreError> {
         let unusable = |source| StoreError::Unusable { directory: path.to_owned(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(unusable)?;
-        let mut options = OpenOptions::new();
-        let mut lock = options
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .mode(0o600)
-            .open(path.join("lock"))
-            .map_err(unusable)?;
+        let mut lock = own_file().truncate(false).read(true).open(path.join("lock")).map_err(unusable)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -102,7 +95,7 @@ impl Directory {
     pub(super) fn write_head(&self, secret: [u8; 16]) -> io::Result<()> {
         let text = format!("{MAGIC} {VERSION} {:032x}\n", u128::from_be_bytes(secret));
         let new = self.path.join("head.new");
-        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&new)?;
+        let mut file = own_file().truncate(true).open(&new)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         std::fs::rename(&new, self.path.join("head"))?;
@@ -179,6 +172,14 @@ impl Directory {
     fn sync(&self) -> io::Result<()> {
         File::open(&self.path)?.sync_all()
     }
+}
+
+/// Opens or makes a file to write, for its owner alone. It may be root who writes, in a directory that is the daemon's: a
+/// link there must not lead the pen elsewhere.
+fn own_file() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.create(true).write(true).mode(0o600).custom_flags(OFlag::O_NOFOLLOW.bits());
+    options
 }
 
 /// Puts each file of a directory at its place in a new one.
@@ -299,6 +300,22 @@ mod tests {
         assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
         drop(held);
         assert!(Directory::hold(dir.path()).is_ok());
+    }
+
+    #[test]
+    fn no_link_leads_what_is_written_elsewhere() {
+        let dir = tempfile::tempdir().unwrap();
+        let outside = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(outside.path(), "others'").unwrap();
+        let untouched = || std::fs::read_to_string(outside.path()).unwrap() == "others'";
+        let link = |name: &str| std::os::unix::fs::symlink(outside.path(), dir.path().join(name)).unwrap();
+        let directory = Directory::hold(dir.path()).unwrap();
+        link("head.new");
+        assert!(directory.write_head([7; 16]).is_err() && untouched());
+        drop(directory);
+        std::fs::remove_file(dir.path().join("lock")).unwrap();
+        link("lock");
+        assert!(Directory::hold(dir.path()).is_err() && untouched());
     }
 
     #[test]
