@@ -5,7 +5,7 @@
 //! no such file, or nothing in it of a message, the message's reverse name counts as confirmed.
 
 use super::lines::{End, Lines, RecordingError};
-use super::trace::{header, number, present};
+use super::trace::{header, number, present, twice};
 use compact_str::CompactString;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -37,6 +37,7 @@ impl Ids {
         let mut ids = Self::default();
         while let Some(end) = lines.advance()? {
             match lines.text().and_then(|line| note(line, seq, fails, recipient)) {
+                Ok((seq, _)) if ids.0.contains_key(&seq) => return Err(lines.wrong(twice(seq))),
                 Ok((_, note)) if note == Note::default() => (),
                 Ok((seq, note)) => drop(ids.0.insert(seq, note)),
                 Err(_) if end != End::Whole => (),

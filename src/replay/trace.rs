@@ -16,6 +16,7 @@ use policy_core::facts::{
 use policy_core::findings::Findings;
 use policy_core::name::{DomainName, Mailbox, Sender};
 use policy_core::time::Timestamp;
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -131,10 +132,13 @@ pub fn read(file: &Path) -> Result<Trace, RecordingError> {
     let columns = Columns::of(&mut lines)?;
     let mut trace = Trace::default();
     let mut last = Timestamp::default();
+    // A few octets for each of some hundred that its message takes.
+    let mut numbers = HashSet::new();
     while let Some(end) = lines.advance()? {
         trace.cut += u64::from(end == End::Cut);
         match lines.text().and_then(|line| columns.row(line, &mut ids)) {
             Ok(row) if row.time < last => return Err(lines.wrong(out_of_order(row.time, last))),
+            Ok(row) if !numbers.insert(row.seq) => return Err(lines.wrong(twice(row.seq))),
             Ok(row) => {
                 last = row.time;
                 trace.rows.push(row);
@@ -144,6 +148,11 @@ pub fn read(file: &Path) -> Result<Trace, RecordingError> {
         }
     }
     Ok(trace)
+}
+
+/// What is wrong with a number that another line has.
+pub(super) fn twice(seq: u64) -> String {
+    format!("seq {seq} is the number of a line before")
 }
 
 fn out_of_order(time: Timestamp, last: Timestamp) -> String {
@@ -334,6 +343,10 @@ mod tests {
             let said = error(&[&HAM.replacen(good, bad, 1)]);
             assert!(said.ends_with(what) && said.contains("t.tsv:2: "), "{said}");
         }
+        assert!(error(&[HAM, SPAM, SPAM]).ends_with("t.tsv:4: seq 2 is the number of a line before"));
+        let ids = Some("seq\tfcrdns_fail\n2\t0\n1\t1\n1\t0\n");
+        let said = trace(&[HAM], ids).unwrap_err();
+        assert!(said.ends_with("t.ids.tsv:4: seq 1 is the number of a line before"), "{said}");
         assert!(
             error(&[SPAM, HAM])
                 .ends_with("t.tsv:3: not sorted by time: unix_time 1700000000 follows 1700000001")
