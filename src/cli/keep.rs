@@ -1,7 +1,7 @@
 //! The commands that take a state out and put one in: of the running daemon, or of a directory while it is stopped.
 
 use super::migrate;
-use super::output::{bad_config, failed, print};
+use super::output::{bad_config, complain, failed, print};
 use super::private::PrivateFile;
 use super::remote::Daemon;
 use crate::admin::client::ClientError;
@@ -150,12 +150,15 @@ fn naming_file(file: Option<&Path>, error: ClientError) -> ClientError {
 }
 
 fn told(imported: Imported) -> ExitCode {
+    if imported.again {
+        complain(&"these lines were taken over before: what they say counts once more now");
+    }
     print(&in_words(imported))
 }
 
 /// What was left out is told if there is any, and why: most of it is nothing to worry about.
 fn in_words(imported: Imported) -> String {
-    let Imported { entries, expired, foreign, other_model } = imported;
+    let Imported { entries, expired, foreign, other_model, .. } = imported;
     let expired = format!(
         "{expired} left out, with which nothing is lost: they have run out meanwhile (a deferral that is over, an \
          allowance that is whole again, evidence that has faded)"

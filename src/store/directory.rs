@@ -3,6 +3,7 @@
 //! ```text
 //! lock                          held by the one process that uses the directory; its number is in it
 //! head                          tempfail-state VERSION SECRET
+//! imports                       what was taken in last: see [`super::seen`]
 //! pages/                        the database
 //! pages.new/                    a database that is being written whole, and takes the place of pages/ after
 //! corrupt-20261122T040000Z/     a database that could not be read, the newest three are kept
@@ -49,7 +50,8 @@ pub(crate) fn is_aside(name: &str) -> bool {
 
 /// Whether it is one that the store gives.
 pub(super) fn is_of_a_state(name: &str) -> bool {
-    ["lock", "head", "head.new", "pages", "pages.new", "pages.old"].contains(&name) || is_aside(name)
+    ["lock", "head", "head.new", "imports", "imports.new", "pages", "pages.new", "pages.old"].contains(&name)
+        || is_aside(name)
 }
 
 /// A directory that this process holds.
@@ -176,7 +178,7 @@ impl Directory {
 
 /// Opens or makes a file to write, for its owner alone. It may be root who writes, in a directory that is the daemon's: a
 /// link there must not lead the pen elsewhere.
-fn own_file() -> OpenOptions {
+pub(super) fn own_file() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.create(true).write(true).mode(0o600).custom_flags(OFlag::O_NOFOLLOW.bits());
     options

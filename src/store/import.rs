@@ -12,9 +12,10 @@ use super::directory::{Directory, Found};
 use super::export::{Head, Line};
 use super::format::{OLDEST, VERSION, is_readable};
 use super::recover;
+use super::seen::Digested;
 use super::shelf::Shelf;
 use super::writer::write_new;
-use super::{Store, StoreError, directory, numbers, owner};
+use super::{Store, StoreError, directory, numbers, owner, seen};
 use crate::clock::Clock;
 use policy_core::State;
 use policy_core::kept::Entry;
@@ -51,6 +52,9 @@ pub struct Imported {
     /// Whether the lines have weights of another version's model, which mean nothing here.
     #[serde(default)]
     pub other_model: bool,
+    /// Whether the same lines were added before, so that what they say counts once more.
+    #[serde(default)]
+    pub again: bool,
 }
 
 /// Why nothing was imported.
@@ -87,7 +91,8 @@ pub fn import(
     how: Import,
     clock: &Clock,
 ) -> Result<Imported, ImportError> {
-    let theirs = read_head(lines)?;
+    let mut lines = Digested::new(lines);
+    let theirs = read_head(&mut lines)?;
     owner::kept(path, || take_in(path, memory, theirs, lines, how, clock))
 }
 
@@ -95,7 +100,7 @@ fn take_in(
     path: &Path,
     memory: usize,
     theirs: Option<[u8; 16]>,
-    lines: &mut impl BufRead,
+    mut lines: Digested<impl BufRead>,
     how: Import,
     clock: &Clock,
 ) -> Result<Imported, ImportError> {
@@ -110,12 +115,14 @@ fn take_in(
     };
     let now = clock.now();
     let mut taking = Taking::new(&place.state, how, theirs == Some(place.secret), now);
-    each_line(lines, |_, line| {
+    each_line(&mut lines, |_, line| {
         taking.take(line);
         Ok(())
     })?;
-    let imported = taking.imported;
+    let (mut imported, sums) = (taking.imported, taking.sums);
     place.write(path, now)?;
+    let replaced = how == Import::Replace;
+    imported.again = sums && seen::note(path, &lines.end(place.secret), replaced, now);
     Ok(imported)
 }
 
@@ -132,9 +139,10 @@ pub fn import_running(
     most: usize,
     now: Timestamp,
 ) -> Result<Imported, ImportError> {
-    let theirs = read_head(lines)?;
+    let mut lines = Digested::new(lines);
+    let theirs = read_head(&mut lines)?;
     let (mut all, mut learned, mut taken) = (Vec::new(), false, 0);
-    each_line(lines, |number, line| {
+    each_line(&mut lines, |number, line| {
         // Each of these takes as much memory as thousands of others.
         let again = matches!(line, Line::Learned(_)) && std::mem::replace(&mut learned, true);
         taken += if matches!(line, Line::Override(_) | Line::Change(_)) { WORDS } else { 1 };
@@ -147,7 +155,8 @@ pub fn import_running(
     })?;
     let mut taking = Taking::new(state, Import::Merge, theirs == Some(store.secret.0), now);
     all.into_iter().for_each(|line| taking.take(line));
-    Ok(taking.imported)
+    let again = taking.sums && seen::note(&store.directory, &lines.end(store.secret.0), false, now);
+    Ok(Imported { again, ..taking.imported })
 }
 
 /// Lines that one with an operator's words may be as long as.
@@ -302,16 +311,19 @@ struct Taking<'a> {
     same_secret: bool,
     now: Timestamp,
     imported: Imported,
+    /// Whether there were lines that add to what is held; all others may come again.
+    sums: bool,
 }
 
 impl<'a> Taking<'a> {
     fn new(state: &'a State, how: Import, same_secret: bool, now: Timestamp) -> Self {
-        Self { state, how, same_secret, now, imported: Imported::default() }
+        Self { state, how, same_secret, now, imported: Imported::default(), sums: false }
     }
 
     /// Takes one line.
     fn take(&mut self, line: Line) {
         let (state, now) = (self.state, self.now);
+        self.sums |= matches!(line, Line::Labels(_) | Line::Entry(_));
         match line {
             Line::Learned(learned) => {
                 let better = self.how == Import::Replace || learned.labels() > state.model_health().labels;

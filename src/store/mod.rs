@@ -34,6 +34,7 @@ mod numbers;
 mod owner;
 mod recover;
 mod salvage;
+mod seen;
 mod shelf;
 mod writer;
 
@@ -113,6 +114,7 @@ pub struct Store {
     requests: Sender<Request>,
     durable: Arc<AtomicBool>,
     secret: Secret,
+    directory: Arc<Path>,
 }
 
 /// What keys the names in the state. Never shown.
@@ -164,7 +166,7 @@ pub fn open(directory: &Path, memory: usize, clock: &Clock) -> Result<(Arc<State
     let durable = Arc::new(AtomicBool::new(kept.is_open()));
     let secret = Secret(kept.secret);
     let requests = writer::spawn(Arc::clone(&state), kept, clock.clone(), Arc::clone(&durable))?;
-    Ok((state, Store { requests, durable, secret }))
+    Ok((state, Store { requests, durable, secret, directory: directory.into() }))
 }
 
 /// What keys the names in a state: nobody outside can guess which names share a place in it.

@@ -495,10 +495,11 @@ async fn merging_adds_and_under_another_secret_only_networks_are_added() {
     let (dir, thoughts) = written(6).await;
     let lines = exported(dir.path());
     let new = dir.path().join("new");
-    import(&new, MEMORY, &mut lines.as_bytes(), Import::Merge, &clock()).unwrap();
+    let once = import(&new, MEMORY, &mut lines.as_bytes(), Import::Merge, &clock()).unwrap();
+    assert!(!once.again, "{once:?}");
     assert_eq!(sorted(&exported(&new)), sorted(&lines));
     let twice = import(&new, MEMORY, &mut lines.as_bytes(), Import::Merge, &clock()).unwrap();
-    assert_eq!(twice.foreign, 0);
+    assert!(twice.foreign == 0 && twice.again, "{twice:?}");
     let (state, store) = open_at(&new, MEMORY, NOW);
     assert!(thought_of(&state, 2) < thoughts[2], "twice as much good was heard");
     store.close().await;

@@ -88,7 +88,8 @@ fn a_running_daemon_takes_lines_whole_or_not_at_all() {
     assert_eq!(said(&taken), "1 entries taken over\n");
     assert!(knows(&exported(), "198.51.100.7"));
     let merged = import(&lines, &[]);
-    assert!(merged.status.success(), "{}", complained(&merged));
+    assert!(merged.status.success() && complained(&merged).is_empty(), "{}", complained(&merged));
+    assert!(complained(&import(&lines, &[])).contains("were taken over before"));
     assert_eq!(import(&lines, &["--replace"]).status.code(), Some(64), "of a stopped daemon only");
     // It was on the disk before it was acknowledged.
     target.served.signal(Signal::KILL);

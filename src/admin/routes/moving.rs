@@ -64,8 +64,8 @@ pub(super) async fn import(
         ImportError::Store(error) => internal(error.to_string()),
         wrong => Failure::bad(wrong.to_string()),
     })?;
-    let Imported { entries, expired, foreign, other_model } = taken;
-    info!(%who, entries, expired, foreign, other_model, "lines taken over");
+    let Imported { entries, expired, foreign, other_model, again } = taken;
+    info!(%who, entries, expired, foreign, other_model, again, "lines taken over");
     store.flush().await.map_err(|_| Failure::unavailable("taken over, but not on the disk yet"))?;
     Ok(Json(taken))
 }
