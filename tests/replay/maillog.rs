@@ -102,6 +102,11 @@ fn a_torn_last_line_is_counted() {
     assert_eq!(torn["log"]["cut_files"], 0);
     let none = desk.write("none.log.gz", gzip(""));
     let whole = march(&desk, "whole.log", whole);
+    for (name, begun, cut) in [("begun.log.gz", &packed[..10], 1), ("begun.log", b"2026-0".as_slice(), 0)] {
+        let report = replay(&desk, &[&whole, &march(&desk, name, begun)]);
+        let log = ["torn_lines", "cut_files"].map(|what| report["log"][what].as_u64().unwrap());
+        assert_eq!((&report["messages"], log), (&3.into(), [1, cut]), "hardly begun: {report}");
+    }
     assert_eq!(replay(&desk, &[&none, &whole])["messages"], 3, "a rotated file may be empty");
 }
 

@@ -63,8 +63,7 @@ struct Surveyed {
 
 /// Gives all lines of these files to an assembler, in order of time.
 pub(super) fn read(files: &[PathBuf], into: &mut Assembler) -> Result<(), RecordingError> {
-    let surveyed: Result<Vec<Option<Surveyed>>, _> = files.iter().map(|file| survey(file)).collect();
-    let mut waiting: Vec<Surveyed> = surveyed?.into_iter().flatten().collect();
+    let mut waiting = files.iter().map(|file| survey(file)).collect::<Result<Vec<Surveyed>, _>>()?;
     waiting.sort_by_key(|file| Reverse(file.begins));
     let mut open = Open::default();
     loop {
@@ -115,8 +114,8 @@ impl Open {
     }
 }
 
-/// Finds out when a file begins; `None` when there is no line in it.
-fn survey(file: &Path) -> Result<Option<Surveyed>, RecordingError> {
+/// Finds out when a file begins; one without a line begins with time itself.
+fn survey(file: &Path) -> Result<Surveyed, RecordingError> {
     let failed = |source| RecordingError::Io { file: file.to_owned(), source };
     let about = std::fs::metadata(file).map_err(failed)?;
     if !about.is_file() && !about.is_dir() {
@@ -129,27 +128,22 @@ fn survey(file: &Path) -> Result<Option<Surveyed>, RecordingError> {
         match lines.logged().map(|text| (is_note(&text), Entry::read(&text).map(|entry| entry.stamp))) {
             Ok((_, Some(stamp))) => years.take(stamp),
             Ok((true, None)) => (),
-            Ok((false, None)) | Err(_) => stampless += 1,
+            // Half a stamp says nothing of the file.
+            Ok((false, None)) | Err(_) => stampless += u32::from(end == End::Whole),
         }
         if end != End::Whole || (years.first.is_none() && stampless >= FIRST_LINES) {
             break;
         }
     }
-    let changed = changed(&about);
-    match years.first {
-        Some(first) => {
-            let calendar = years.calendar(changed);
-            // What has no moment is told of when it is read.
-            let begins = Calendar { ..calendar }.moment(first).unwrap_or_default();
-            Ok(Some(Surveyed { file: file.to_owned(), calendar, begins }))
-        }
-        // A file of the last rotation may be empty; one that is not is no log.
-        None if stampless == 0 => Ok(None),
-        None => {
-            let what = format!("its first lines have no stamp: this is no mail log ({JOURNAL})");
-            Err(RecordingError::Line { file: file.to_owned(), line: 1, what })
-        }
+    if years.first.is_none() && stampless > 0 {
+        let what = format!("its first lines have no stamp: this is no mail log ({JOURNAL})");
+        return Err(RecordingError::Line { file: file.to_owned(), line: 1, what });
     }
+    let calendar = years.calendar(changed(&about));
+    // What has no moment is told of when it is read.
+    let moment = |first| Calendar { ..calendar }.moment(first).unwrap_or_default();
+    let begins = years.first.map(moment).unwrap_or_default();
+    Ok(Surveyed { file: file.to_owned(), calendar, begins })
 }
 
 /// The stamps of a file at a first look.
