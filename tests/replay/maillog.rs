@@ -47,6 +47,14 @@ fn a_rotated_log_is_read_in_order_of_time_with_the_year_that_it_does_not_name() 
     assert_eq!(report, replay(&desk, &[&packed, &plain]), "in any order");
     assert_eq!((&report["messages"], &report["from"]), (&3.into(), &FIRST.into()));
     assert_eq!(report["to"], FIRST + 24 * 60, "one message is after the turn of the year");
+    // A host without a clock of its own, at its start.
+    let (one, two) = newer.split_at(newer.iter().position(|octet| *octet == b'\n').unwrap() + 1);
+    let unset = b"Mar 22 17:17:01 mx2 kernel: the clock is not set yet\n";
+    let started = aged(&desk, "started.log", [one, unset, two].concat());
+    let mut with_start = replay(&desk, &[&started, &packed]);
+    assert_eq!(with_start["log"]["unreadable_lines"], 1, "{with_start}");
+    with_start["log"] = report["log"].clone();
+    assert_eq!(with_start, report);
     let joined = aged(&desk, "joined.log", [older, newer].concat());
     assert_eq!(report, replay(&desk, &[&joined]));
 }

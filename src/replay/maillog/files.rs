@@ -8,13 +8,13 @@
 //! A line that cannot be read is left out and counted, since a busy log has one now and then: see
 //! [`super::reader`].
 //!
-//! Known limits: a pipe cannot be read twice. A traditional stamp that is far too early, as a host's whose clock
-//! was not set yet, turns a year.
+//! Known limits: a pipe cannot be read twice. A file whose last line has a traditional stamp that is far too early, as
+//! a host's whose clock is not set yet, is taken for a year older than it is.
 
 use super::assemble::Assembler;
 use super::entry::Entry;
 use super::reader::{JOURNAL, Reader, is_note};
-use super::stamp::{Stamp, Yearless};
+use super::stamp::{Stamp, Turns};
 use crate::replay::lines::{End, Lines, RecordingError};
 use policy_core::time::Timestamp;
 use std::cmp::Reverse;
@@ -32,8 +32,9 @@ const ZONES: Duration = Duration::from_secs(24 * 3600);
 /// The year that goes on through a file's lines.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Calendar {
+    /// Of the first line.
     year: i64,
-    last: Option<Yearless>,
+    turns: Turns,
     /// Nothing in the file was written later.
     latest: Timestamp,
 }
@@ -44,9 +45,8 @@ impl Calendar {
         let moment = match stamp {
             Stamp::Full(moment) => moment,
             Stamp::Yearless(yearless) => {
-                self.year += i64::from(self.last.is_some_and(|last| yearless.turns_year_after(last)));
-                self.last = Some(yearless);
-                yearless.in_year(self.year).ok_or("no such day in its year")?
+                let year = self.year + self.turns.until(yearless);
+                yearless.in_year(year).ok_or("no such day in its year")?
             }
         };
         if moment > self.latest { Err("a stamp of after the file's last change") } else { Ok(moment) }
@@ -150,23 +150,22 @@ fn survey(file: &Path) -> Result<Surveyed, RecordingError> {
 #[derive(Default)]
 struct Years {
     first: Option<Stamp>,
-    last: Option<Yearless>,
-    turns: i64,
+    turns: Turns,
 }
 
 impl Years {
     fn take(&mut self, stamp: Stamp) {
         self.first = self.first.or(Some(stamp));
         if let Stamp::Yearless(yearless) = stamp {
-            self.turns += i64::from(self.last.is_some_and(|last| yearless.turns_year_after(last)));
-            self.last = Some(yearless);
+            self.turns.until(yearless);
         }
     }
 
     /// The calendar of a file that was last changed at this moment.
     fn calendar(&self, changed: Timestamp) -> Calendar {
-        let year = self.last.and_then(|last| last.year_before(changed));
-        Calendar { year: year.map_or(0, |year| year - self.turns), last: None, latest: changed.after(ZONES) }
+        let (last, turned) = self.turns.end();
+        let year = last.and_then(|last| last.year_before(changed)).map_or(0, |year| year - turned);
+        Calendar { year, turns: Turns::default(), latest: changed.after(ZONES) }
     }
 }
 

@@ -8,6 +8,8 @@ use policy_core::time::Timestamp;
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const DAY_SECS: i64 = 86_400;
+/// Days that a mail log goes without a line at most.
+const QUIET: i64 = 31;
 
 /// A day of some year, and the second in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,9 +60,52 @@ impl Yearless {
 
     /// Whether a line with this stamp that follows one of `before` was written in the next year. Lines are
     /// hours out of order at most, when daylight saving ends.
-    pub(super) fn turns_year_after(self, before: Self) -> bool {
-        let day = |stamp: Self| i64::from(stamp.month) * 31 + i64::from(stamp.day);
-        day(before) - day(self) > 2
+    fn turns_year_after(self, before: Self) -> bool {
+        before.day_of_year() - self.day_of_year() > 2
+    }
+
+    /// Whether more lies between the two than a mail log goes without a line, or it is out of order by.
+    fn leaps_from(self, before: Self) -> bool {
+        self.turns_year_after(before) || self.day_of_year() - before.day_of_year() > QUIET
+    }
+
+    /// The day in a year whose months have 31 days each.
+    fn day_of_year(self) -> i64 {
+        i64::from(self.month) * 31 + i64::from(self.day)
+    }
+}
+
+/// The years that turn from line to line.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Turns {
+    turned: i64,
+    last: Option<Yearless>,
+    /// What stood before the last leap, and how many years had turned by then.
+    before: Option<(Yearless, i64)>,
+}
+
+impl Turns {
+    /// How many years have turned by the next line's stamp since the first line's.
+    ///
+    /// A host that starts before its clock is set writes a few lines as of some other day, which looks as a turn does.
+    /// That the log goes on then where it was gives it away.
+    pub(super) fn until(&mut self, next: Yearless) -> i64 {
+        if let Some(last) = self.last.filter(|last| next.leaps_from(*last)) {
+            match self.before.take_if(|(before, _)| !next.leaps_from(*before)) {
+                Some((_, turned)) => self.turned = turned,
+                None => {
+                    self.before = Some((last, self.turned));
+                    self.turned += i64::from(next.turns_year_after(last));
+                }
+            }
+        }
+        self.last = Some(next);
+        self.turned
+    }
+
+    /// The last stamp, and how many years have turned by then.
+    pub(super) const fn end(self) -> (Option<Yearless>, i64) {
+        (self.last, self.turned)
     }
 }
 
@@ -174,6 +219,23 @@ mod tests {
         assert!(yearless("Jan  9 00:00:01").turns_year_after(yearless("Mar  1 00:00:00")));
         assert!(!yearless("Oct 25 02:00:01").turns_year_after(yearless("Oct 25 02:59:59")));
         assert!(!yearless("Mar  1 00:00:00").turns_year_after(yearless("Feb 28 23:00:00")));
+    }
+
+    #[test]
+    fn a_clock_that_was_not_set_yet_turns_no_year() {
+        let turned = |stamps: &[&str]| {
+            let mut turns = Turns::default();
+            stamps.iter().map(|stamp| turns.until(yearless(stamp))).collect::<Vec<_>>()
+        };
+        let boot =
+            ["Nov 21 10:00:00", "Jan  1 00:00:07", "Jan  1 00:00:09", "Nov 21 10:02:00", "Nov 22 10:02:00"];
+        assert_eq!(turned(&boot), [0, 1, 1, 0, 0]);
+        assert_eq!(turned(&[&boot[..], &boot[..]].concat())[5..], [0, 1, 1, 0, 0]);
+        assert_eq!(turned(&["Jan  3 10:00:00", "Nov 21 00:00:07", "Jan  3 10:02:00"]), [0, 0, 0]);
+        assert_eq!(turned(&["Nov 21 10:00:00", "Aug  1 00:00:07", "Nov 21 10:02:00"]), [0, 1, 0]);
+        let years =
+            ["Dec 31 10:00:00", "Jan  1 10:00:00", "Jan 30 10:00:00", "Feb 28 10:00:00", "Jan  9 10:00:00"];
+        assert_eq!(turned(&years), [0, 1, 1, 1, 2]);
     }
 
     #[test]
