@@ -231,7 +231,7 @@ impl Columns {
         let is_signed = flag(has_signature, "has_dkim_sig")?;
         Ok(Row {
             seq,
-            time: Timestamp::from_secs(number(time, "unix_time")?),
+            time: time_of(time)?,
             client,
             sender: sender_of(sender),
             recipient,
@@ -250,6 +250,14 @@ pub(super) fn present(text: &str) -> Option<&str> {
 
 pub(super) fn number(text: &str, column: &str) -> Result<u64, String> {
     text.parse().map_err(|_| format!("{column} {text:?} is no number"))
+}
+
+/// What the ledger can tell apart: evidence is dated in 32 bits.
+fn time_of(text: &str) -> Result<Timestamp, String> {
+    let seconds = number(text, "unix_time")?;
+    let seconds = u32::try_from(seconds)
+        .map_err(|_| format!("unix_time {seconds} is after 2106, or not in seconds"))?;
+    Ok(Timestamp::from_secs(seconds.into()))
 }
 
 fn address_of(text: &str) -> Result<IpAddr, String> {
@@ -335,6 +343,7 @@ mod tests {
         for (good, bad, what) in [
             ("192.0.2.1", "192.0.2", "client_ip \"192.0.2\" is no address"),
             ("1700000000", "-1", "unix_time \"-1\" is no number"),
+            ("1700000000", "1700000000000", "unix_time 1700000000000 is after 2106, or not in seconds"),
             ("\t2\t", "\t99999999999\t", "rcpt_count 99999999999 is too much"),
             ("\t1000\t", "\tbig\t", "size_bytes \"big\" is no number"),
             ("\t1\tsrc", "\tyes\tsrc", "has_dkim_sig \"yes\" is neither 0 nor 1"),
