@@ -60,7 +60,7 @@ pub(super) fn by_queue_id(engine: &Engine, id: &str) -> Result<Found, Refused> {
 }
 
 /// By its mark; else why the uppermost is none.
-fn by_mark(engine: &Engine, header: &Header<'_>) -> Result<Found, Option<Unmarked>> {
+fn by_mark(engine: &Engine, header: &Header) -> Result<Found, Option<Unmarked>> {
     let mut why = None;
     for mark in &header.marks {
         match engine.marker().read(mark, &header.anchor) {
@@ -86,7 +86,7 @@ fn remembered(record: &Record) -> Option<Found> {
 }
 
 /// The message as its Received line tells of it.
-fn received(engine: &Engine, header: &Header<'_>, border: &Border) -> Found {
+fn received(engine: &Engine, header: &Header, border: &Border) -> Found {
     let now = engine.clock().now();
     let at = border.at.unwrap_or(now).min(now);
     let queue_id = border.queue_id.as_deref().unwrap_or_default();

@@ -14,6 +14,7 @@
 
 mod find;
 mod header;
+mod hop;
 mod mime;
 mod received;
 mod report;

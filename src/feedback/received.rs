@@ -3,17 +3,16 @@
 //!
 //! Read from the top, where the last mail server wrote: lines of local delivery and of own networks are passed
 //! over; the first whose client is an outside address was written by the border server, since nobody outside can
-//! write above it. What stands below is the sender's and is never looked at.
-//!
-//! Postfix writes `from HELO (NAME [ADDRESS]) by HOST (Postfix) with ESMTPS id QUEUE-ID`, with `unknown` for a name
-//! that does not lead back to the address; Sendmail writes the same, with `(may be forged)` after such a name.
+//! write above it. What stands below is the sender's and is never looked at. So a line that is not understood
+//! ([`super::hop`]) ends the search: it may be the border server's.
 //!
 //! Known limits: a message from outside that was handed on by an own server whose network is not listed in
 //! `own_networks` is taken for that server's. Nothing that was looked up is known any more, so only claims are
 //! booked on, and the model is taught nothing.
 
 use super::header::Header;
-use mail_parser::{Host, Protocol, Received};
+use super::hop::{Hop, Remote};
+use mail_parser::DateTime;
 use policy_core::facts::{Client, Envelope, Facts, FrontEnd, Message, SessionId, Stage};
 use policy_core::findings::Findings;
 use policy_core::name::{DomainName, Sender};
@@ -22,8 +21,8 @@ use policy_core::networks::canonical;
 use policy_core::time::Timestamp;
 use std::net::IpAddr;
 
-/// Lines that are passed over at the most.
-const MAX_HOPS: usize = 20;
+/// Lines that are looked at, at the most.
+pub(super) const MAX_HOPS: usize = 20;
 
 /// What the border server's line says.
 #[derive(Debug, PartialEq)]
@@ -39,33 +38,32 @@ pub(super) struct Border {
 
 impl Border {
     /// The border server's line of a header.
-    pub(super) fn of(header: &Header<'_>, own_networks: &Networks) -> Option<Self> {
-        let outside = |(received, forged): &(Received<'_>, bool)| {
-            let address = canonical(address(received)?);
-            let own = address.is_loopback() || own_networks.contains(address);
-            (!own).then(|| Self::read(received, *forged, address, header))
-        };
-        header.received.iter().take(MAX_HOPS).find_map(outside)
+    pub(super) fn of(header: &Header, own_networks: &Networks) -> Option<Self> {
+        for value in &header.received {
+            let Hop::Remote(remote) = Hop::read(value)? else { continue };
+            let address = canonical(remote.address);
+            if !address.is_loopback() && !own_networks.contains(address) {
+                return Some(Self::read(&remote, address, header));
+            }
+        }
+        None
     }
 
-    fn read(received: &Received<'_>, forged: bool, address: IpAddr, header: &Header<'_>) -> Self {
+    fn read(remote: &Remote<'_>, address: IpAddr, header: &Header) -> Self {
         let mut client = Client::new(address);
-        let name = received.from_iprev.as_deref().filter(|name| !name.eq_ignore_ascii_case("unknown"));
-        client.reverse_name = name.filter(|name| !name.starts_with('[')).and_then(DomainName::new);
-        client.name = client.reverse_name.clone().filter(|_| !forged);
-        let helo = received.helo.as_ref().or(received.from.as_ref()).map(host);
-        client.helo = helo.map(Into::into);
-        client.tls = received.with.map(is_encrypted);
+        let name = remote.name.filter(|name| !name.eq_ignore_ascii_case("unknown"));
+        client.reverse_name = name.and_then(DomainName::new);
+        client.name = client.reverse_name.clone().filter(|_| !remote.forged);
+        client.helo = Some(remote.helo.into());
+        client.tls = remote.protocol.and_then(is_encrypted);
+        let seconds = |date: DateTime| u64::try_from(date.to_timestamp()).ok();
+        let at = remote.date.and_then(DateTime::parse_rfc822).and_then(seconds);
         Self {
             client,
             sender: header.return_path.as_deref().and_then(Sender::new),
-            by: received.by.as_ref().map(host).unwrap_or_default(),
-            queue_id: received.id.as_deref().map(str::to_owned),
-            at: received
-                .date
-                .as_ref()
-                .and_then(|date| u64::try_from(date.to_timestamp()).ok())
-                .map(Timestamp::from_secs),
+            by: remote.by.to_owned(),
+            queue_id: remote.id.map(str::to_owned),
+            at: at.map(Timestamp::from_secs),
         }
     }
 
@@ -84,24 +82,11 @@ impl Border {
     }
 }
 
-/// The client's address; a line of local delivery has none.
-fn address(received: &Received<'_>) -> Option<IpAddr> {
-    let local = received.with.is_some_and(|with| matches!(with, Protocol::LMTP | Protocol::Local));
-    received.from_ip.filter(|_| !local).or(match received.from {
-        Some(Host::IpAddr(address)) if !local => Some(address),
-        _ => None,
-    })
-}
-
-fn host(host: &Host<'_>) -> String {
-    match host {
-        Host::Name(name) => name.to_string(),
-        Host::IpAddr(address) => format!("[{address}]"),
-    }
-}
-
-const fn is_encrypted(with: Protocol) -> bool {
-    matches!(with, Protocol::ESMTPS | Protocol::ESMTPSA | Protocol::UTF8SMTPS | Protocol::UTF8SMTPSA)
+/// By the protocol (RFC 3848, RFC 6531); unknown with one that is not of SMTP.
+fn is_encrypted(protocol: &str) -> Option<bool> {
+    let protocol = protocol.to_ascii_uppercase();
+    let (_, modifiers) = protocol.split_once("SMTP")?;
+    Some(modifiers.starts_with('S'))
 }
 
 #[cfg(test)]
@@ -158,6 +143,30 @@ mod tests {
         let forged = "Received: from bank.example (bank.example [192.0.2.66]) by elsewhere.example (Postfix) with ESMTP id X; Tue, 14 Nov 2023 22:13:20 +0000\r\n";
         let border = border(&format!("{local}{POSTFIX}{forged}\r\n")).unwrap();
         assert_eq!(border.client.address, IpAddr::from([198, 51, 100, 1]));
+    }
+
+    #[test]
+    fn a_line_that_is_not_understood_is_not_passed_over() {
+        let forged = POSTFIX.replace("198.51.100.1", "198.51.100.77");
+        let cut = POSTFIX.replace("(mail.corp.example [", "(mail.corp.example ");
+        assert_eq!(border(&format!("{cut}{forged}\r\n")), None);
+    }
+
+    #[test]
+    fn no_word_of_the_clients_makes_the_senders_line_the_border_servers() {
+        let forged = "Received: from mail.victim.example (mail.victim.example [198.51.100.77]) by mx.dest.example (Postfix) with ESMTPS id X; Tue, 14 Nov 2023 22:13:20 +0000\r\n";
+        let check = |line: &str| {
+            let border = border(&format!("{line}{forged}\r\n")).unwrap();
+            assert_eq!(border.client.address, IpAddr::from([198, 51, 100, 1]), "{line}");
+            assert_eq!(border.queue_id.as_deref(), Some("4Rq1Zk0nLTz1x"), "{line}");
+            assert_eq!(border.at, Some(Timestamp::from_secs(1_700_000_000)), "{line}");
+        };
+        for helo in ["x,by", "x,via", "x,id", "x/with", "x=for", "[198.51.100.77]"] {
+            check(&POSTFIX.replace("from mail.corp.example", &format!("from {helo}")));
+        }
+        for recipient in ["\"good+ with LMTP x\"", "\"good+; 1 Jan 2020 00:00:00 \"", "\"\\\"; (\""] {
+            check(&POSTFIX.replace("<good@", &format!("<{recipient}@")));
+        }
     }
 
     #[test]
