@@ -3,7 +3,7 @@
 //! Bounds: 500 fields a message and 16 KiB a field are looked at, 10 domains kept. The rest passes unseen. Nothing
 //! that an upstream check says is believed of a message with more fields, or with words that could have written it.
 
-use crate::auth_results::AuthenticationResults;
+use crate::auth_results::Field;
 use crate::filter::Finding;
 use crate::options::Options;
 use crate::plain::is_plain_field;
@@ -83,10 +83,14 @@ impl Inspection {
         if options.trusted_authserv_ids.is_empty() {
             return;
         }
-        let results = AuthenticationResults::parse(value);
-        if !results.authserv_id.as_ref().is_some_and(|id| options.trusted_authserv_ids.contains(id)) {
-            return;
-        }
+        let results = match Field::read(value, &options.trusted_authserv_ids) {
+            Field::Foreign => return,
+            Field::Doubtful => {
+                self.doubted = true;
+                return;
+            }
+            Field::Trusted(results) => results,
+        };
         for domain in results.verified(session) {
             if self.verified.len() < MAX_VERIFIED && !self.verified.contains(&domain) {
                 self.verified.push(domain);
@@ -140,7 +144,10 @@ mod tests {
     fn only_a_trusted_id_counts() {
         let options = options(Forgeries::Possible);
         assert_eq!(verified(&options, &[("Authentication-Results", TRUSTED)]), 1);
-        assert_eq!(verified(&options, &[("authentication-results", &TRUSTED.to_uppercase())]), 1);
+        assert_eq!(
+            verified(&options, &[("authentication-results", &TRUSTED.replace("mx.dest", "MX.Dest"))]),
+            1
+        );
         let other = TRUSTED.replace("mx.dest", "mx.else");
         assert_eq!(verified(&options, &[("Authentication-Results", &other)]), 0);
         assert_eq!(verified(&Options::default(), &[("Authentication-Results", TRUSTED)]), 0);
@@ -163,7 +170,7 @@ mod tests {
         fields.push(("Authentication-Results", TRUSTED));
         assert_eq!(verified(&options, &fields), 0);
         assert_eq!(verified(&options, &fields[1..]), 1);
-        let many: String = (0..40).map(|n| format!("; dkim=pass header.d=d{n}.example")).collect();
+        let many: String = (0..16).map(|n| format!("; dkim=pass header.d=d{n}.example")).collect();
         assert_eq!(
             verified(&options, &[("Authentication-Results", &format!("mx.dest.example{many}"))]),
             MAX_VERIFIED
@@ -173,6 +180,16 @@ mod tests {
         let long = format!("({}) {TRUSTED}", "x".repeat(MAX_FIELD));
         assert_eq!(verified(&options, &[("Authentication-Results", &long)]), 0);
         assert_eq!(verified(&options, &[("Authentication-Results", TRUSTED); 3]), 1);
+    }
+
+    #[test]
+    fn a_field_that_those_who_remove_forged_ones_may_have_left_takes_all_belief_away() {
+        let options = options(Forgeries::Possible);
+        for left in [TRUSTED.replace(';', ".;"), format!("{TRUSTED} x.y=z"), format!("{TRUSTED};")] {
+            let fields = [("Authentication-Results", TRUSTED), ("Authentication-Results", &left)];
+            assert_eq!(verified(&options, &fields[..1]), 1);
+            assert_eq!(verified(&options, &fields), 0, "{left}");
+        }
     }
 
     #[test]
