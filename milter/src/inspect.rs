@@ -1,7 +1,8 @@
 //! A message's header, field by field: nothing is kept but the verdict and the verified domains.
 //!
-//! Bounds: 500 fields a message and 16 KiB a field are looked at, 10 domains kept. The rest passes unseen. Nothing
-//! that an upstream check says is believed of a message with more fields, or with words that could have written it.
+//! Bounds: 500 fields a message and 16 KiB a field are looked at, 10 domains kept. The rest passes unseen, but for the
+//! content filter's fields: a filter appends, and a sender could write 500 others above. Nothing that an upstream check
+//! says is believed of a message with more fields, or with words that could have written it.
 
 use crate::auth_results::Field;
 use crate::filter::Finding;
@@ -52,20 +53,20 @@ impl Inspection {
 
     /// Looks at the next field. `session` are the names that SPF may have been checked for.
     pub(crate) fn field(&mut self, options: &Options, session: &[DomainName], name: &CStr, value: &CStr) {
-        self.fields += 1;
+        self.fields = self.fields.saturating_add(1);
+        let Ok(name) = name.to_str() else { return };
+        for rule in options.filter_headers.iter().filter(|rule| name.eq_ignore_ascii_case(&rule.name)) {
+            self.weigh(rule.read(&text(value)));
+        }
         if self.fields > MAX_FIELDS {
             // A signature among those that are not looked at may be anything.
             self.doubted = true;
             return;
         }
-        let Ok(name) = name.to_str() else { return };
         self.doubted |= !is_plain_field(name, value.to_bytes());
         self.arrived |= ARRIVED.iter().any(|arrived| name.eq_ignore_ascii_case(arrived));
         if !self.arrived && name.eq_ignore_ascii_case("Authentication-Results") {
             self.authentication_results(options, session, &text(value));
-        }
-        for rule in options.filter_headers.iter().filter(|rule| name.eq_ignore_ascii_case(&rule.name)) {
-            self.weigh(rule.read(&text(value)));
         }
     }
 
@@ -214,6 +215,14 @@ mod tests {
                 assert_eq!(verdict.map(|verdict| (verdict.spam, verdict.score)), Some((true, Some(9.0))));
             }
         }
+    }
+
+    #[test]
+    fn no_number_of_fields_hides_a_verdict() {
+        let mut fields = vec![("X-Other", "x"); 2 * MAX_FIELDS];
+        fields.push(("X-Spam-Status", "Yes, score=9"));
+        let verdict = inspect(&options(Forgeries::Removed), &fields).verdict();
+        assert_eq!(verdict.map(|verdict| verdict.spam), Some(true));
     }
 
     #[test]
