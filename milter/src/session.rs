@@ -48,6 +48,7 @@ pub(crate) struct Session {
 struct Known {
     id: SessionId,
     client: Client,
+    name_failed: bool,
 }
 
 /// MAIL as the client gave it.
@@ -193,18 +194,18 @@ impl Session {
     }
 
     fn meet(&mut self, peer: Option<Peer>) {
-        let Some(Peer { mut client, port }) = peer else { return };
+        let Some(Peer { mut client, port, name_failed }) = peer else { return };
         client.helo.clone_from(&self.helo);
         // A session keeps its first name: policy delegation may have used it already.
         let id = self.known.as_ref().map(|known| known.id).unwrap_or_else(|| match port {
             Some(port) => SessionId::Tcp(SocketAddr::new(client.address, port.get())),
             None => SessionId::Connection(FrontEnd::Milter, next(&SESSIONS)),
         });
-        self.known = Some(Known { id, client });
+        self.known = Some(Known { id, client, name_failed });
     }
 
     fn facts(&self, stage: Stage) -> Option<Facts> {
-        let Known { id, client } = self.known.as_ref()?;
+        let Known { id, client, name_failed } = self.known.as_ref()?;
         let transaction = self.transaction.as_ref();
         Some(Facts {
             session: *id,
@@ -217,7 +218,7 @@ impl Session {
                 size: transaction.and_then(|transaction| transaction.declared_size),
                 ..Message::default()
             },
-            findings: Findings::default(),
+            findings: Findings { reverse_name_failed: *name_failed, ..Findings::default() },
         })
     }
 

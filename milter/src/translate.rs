@@ -38,24 +38,28 @@ impl Macros for indymilter::Macros {
     }
 }
 
-/// The client, and its port when that is known.
+/// The client, and what else the mail server tells of the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Peer {
     pub(crate) client: Client,
     pub(crate) port: Option<NonZeroU16>,
+    /// It has no name because the DNS did not answer the mail server.
+    pub(crate) name_failed: bool,
 }
 
 /// The client as the macros show it; `None` when they name no address: local submission, or a mail server
 /// that does not send the macros asked for.
 pub(crate) fn peer(macros: &impl Macros) -> Option<Peer> {
     let mut client = Client::new(address(macros.text(c"{client_addr}")?)?);
-    if macros.text(c"{client_resolve}") == Some("OK") {
+    let resolve = macros.text(c"{client_resolve}");
+    if resolve == Some("OK") {
         client.name = macros.text(c"{client_name}").and_then(host_name);
     }
     client.reverse_name = macros.text(c"{client_ptr}").and_then(host_name);
     client.tls = Some(macros.text(c"{tls_version}").is_some());
     let port = macros.text(c"{client_port}").and_then(|port| port.parse().ok());
-    Some(Peer { client, port })
+    let name_failed = resolve == Some("TEMP") && client.reverse_name.is_none();
+    Some(Peer { client, port, name_failed })
 }
 
 /// The SASL login name, when the client has authenticated.
@@ -172,6 +176,18 @@ mod tests {
             assert_eq!(peer.client.name, None, "{resolve}");
             assert_eq!(peer.client.reverse_name, DomainName::new("mail.src.example"));
         }
+    }
+
+    #[test]
+    fn only_a_dns_that_did_not_answer_excuses_the_lack_of_a_name() {
+        let failed = |resolve, name| {
+            let given =
+                [("{client_addr}", "192.0.2.7"), ("{client_ptr}", name), ("{client_resolve}", resolve)];
+            peer(&macros(&given)).unwrap().name_failed
+        };
+        assert!(failed("TEMP", "unknown") && failed("TEMP", "[192.0.2.7]") && failed("TEMP", ""));
+        assert!(!failed("TEMP", "mail.src.example"), "only its address did not answer");
+        assert!(!failed("FAIL", "unknown") && !failed("OK", "unknown") && !failed("", "unknown"));
     }
 
     #[test]

@@ -269,7 +269,8 @@ pub struct Note {
 /// All that was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
-    /// The reverse name was looked up, and the DNS did not answer: without one, nothing is known of it.
+    /// The reverse name was looked up, by the mail server or here, and the DNS did not answer: without one, nothing is
+    /// known of it.
     pub reverse_name_failed: bool,
     /// DNS lists.
     pub listing: Listing,

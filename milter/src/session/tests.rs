@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 fn peer(port: u16) -> Option<Peer> {
     let client = Client::new("192.0.2.7".parse().unwrap());
-    Some(Peer { client, port: std::num::NonZeroU16::new(port) })
+    Some(Peer { client, port: std::num::NonZeroU16::new(port), name_failed: false })
 }
 
 fn mail() -> MailFrom {
@@ -41,6 +41,16 @@ fn a_session_keeps_its_name_and_learns_more_of_its_client() {
     assert_eq!(first.session, second.session);
     assert_eq!(second.client.tls, Some(true));
     assert_eq!(second.client.helo.as_deref(), Some("client.example"));
+}
+
+#[test]
+fn a_reverse_name_that_the_mail_server_could_not_ask_for_is_no_missing_one() {
+    let failed = |name_failed| {
+        let mut session = Session::default();
+        session.helo(c"client.example", peer(1).map(|peer| Peer { name_failed, ..peer }));
+        session.mail(mail(), None).unwrap().findings.reverse_name_failed
+    };
+    assert!(failed(true) && !failed(false));
 }
 
 #[test]

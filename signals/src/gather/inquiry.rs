@@ -208,9 +208,10 @@ impl Progress {
                 client.reverse_name = Some(name.clone());
             }
             Some(Reverse::Unconfirmed(name)) => client.reverse_name = Some(name.clone()),
-            Some(Reverse::Absent) => {}
-            Some(Reverse::Unknown(_)) | None => facts.findings.reverse_name_failed = true,
+            Some(Reverse::Absent | Reverse::Unknown(_)) | None => {}
         }
+        // The mail server may have had no answer where there is one now.
+        facts.findings.reverse_name_failed = matches!(self.reverse, Some(Reverse::Unknown(_)) | None);
     }
 
     fn helo_address(&self) -> HeloAddress {
