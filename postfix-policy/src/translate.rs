@@ -87,7 +87,7 @@ fn client(request: &Request<'_>, address: IpAddr) -> Client {
     Client {
         name: host_name(request, Attribute::ClientName),
         reverse_name: host_name(request, Attribute::ReverseClientName),
-        helo: text(request, Attribute::HeloName).map(lower_case),
+        helo: text(request, Attribute::HeloName),
         tls: request.get(Attribute::EncryptionProtocol).map(|protocol| !protocol.is_empty()),
         authenticated: text(request, Attribute::SaslUsername),
         ..Client::new(address)
@@ -127,11 +127,6 @@ fn number<N: FromStr + Default + PartialEq>(request: &Request<'_>, attribute: At
 fn text(request: &Request<'_>, attribute: Attribute) -> Option<CompactString> {
     let value = request.filled(attribute)?;
     Some(CompactString::new(&value[..value.floor_char_boundary(MAX_TEXT)]))
-}
-
-fn lower_case(mut text: CompactString) -> CompactString {
-    text.make_ascii_lowercase();
-    text
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ pub(super) struct Inquiry {
     told: bool,
     /// That name, if it leads back to the address. Any other is anybody's.
     name: Option<DomainName>,
+    /// In lower case.
     helo: Option<String>,
     /// `None` before MAIL.
     sender: Option<Sender>,
@@ -86,7 +87,8 @@ impl Inquiry {
             told: client.name.is_some() || client.reverse_name.is_some(),
             name: client.name.clone(),
             ours: greeted.is_some_and(|name| options.own_names.contains(&name)),
-            helo: helo.map(str::to_owned),
+            // The same session may be asked about over both front ends, or greet twice.
+            helo: helo.map(str::to_ascii_lowercase),
             sender: facts.envelope.sender.clone().filter(|_| facts.stage >= Stage::Mail),
             trusted,
         }
@@ -259,6 +261,8 @@ pub(super) fn verify<'a>(
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use policy_core::facts::{Client, Envelope, FrontEnd, Message};
+    use policy_core::findings::Findings;
 
     impl Progress {
         /// Of an inquiry that has found everything out.
@@ -281,5 +285,26 @@ pub(super) mod tests {
             ours: false,
             trusted: false,
         }
+    }
+
+    #[test]
+    fn a_greeting_in_other_letters_is_the_same_inquiry() {
+        let of = |front_end, helo: &str| {
+            let client = Client { helo: Some(helo.into()), ..Client::new([192, 0, 2, 7].into()) };
+            let facts = Facts {
+                session: SessionId::Tcp((client.address, 4321).into()),
+                front_end,
+                stage: Stage::Rcpt,
+                transaction: None,
+                client,
+                envelope: Envelope::default(),
+                message: Message::default(),
+                findings: Findings::default(),
+            };
+            Inquiry::of(&facts, &Options::default(), false)
+        };
+        let first = of(FrontEnd::Milter, "Mail.SRC.example");
+        assert_eq!(first, of(FrontEnd::Policy, "mail.src.example"));
+        assert_ne!(first, of(FrontEnd::Policy, "other.src.example"));
     }
 }
