@@ -4,7 +4,7 @@
 //! mail server hands over values with their leading space. Invariant: no more is kept than the limit, and no
 //! more over all connections than the [`Budget`]. A message that is too large, that the budget has no room
 //! for, or that cannot be put together faithfully is not whole: its header and the beginning of its body
-//! remain, for traits.
+//! remain, for traits, and it is told whether something of these is missing.
 //!
 //! Known limits: mail servers show line ends of a folded value as LF alone, whatever they were; a message that
 //! had a bare LF there comes out with CRLF, and its signature fails under either canonicalization anyway.
@@ -28,6 +28,7 @@ pub struct Collector {
     /// Where the body begins, once there is one.
     body: Option<usize>,
     whole: bool,
+    gaps: bool,
 }
 
 /// A message as it was received, or the beginning of one.
@@ -35,6 +36,7 @@ pub struct Raw {
     octets: Vec<u8>,
     body: usize,
     whole: bool,
+    gaps: bool,
     _share: Share,
 }
 
@@ -65,6 +67,11 @@ impl Raw {
         self.whole
     }
 
+    /// Whether something is missing of the header or of the body's beginning, for want of room.
+    pub fn has_gaps(&self) -> bool {
+        self.gaps
+    }
+
     /// The header, with the empty line.
     pub fn header(&self) -> &[u8] {
         self.octets.get(..self.body).unwrap_or_default()
@@ -80,7 +87,7 @@ impl Collector {
     /// A new message of at most `limit` octets ([`MAX_MESSAGE`] at most), drawn from `budget`.
     pub fn new(budget: &Budget, limit: usize) -> Self {
         let limit = limit.min(MAX_MESSAGE);
-        Self { octets: Vec::new(), share: budget.share(), limit, body: None, whole: true }
+        Self { octets: Vec::new(), share: budget.share(), limit, body: None, whole: true, gaps: false }
     }
 
     /// The next header field. `leading_space_kept` says whether the mail server has left the value's leading
@@ -90,9 +97,13 @@ impl Collector {
         // A colon and at most one space, two more octets for each line end, and the last line end.
         let most = name.len() + 2 + value.len() + 2 * breaks + 2;
         let named = !name.is_empty() && !name.iter().any(|b| matches!(b, b':' | b'\r' | b'\n'));
-        let fits = self.octets.len() + most <= MAX_HEADER.min(self.limit);
-        if self.body.is_some() || !named || !fits || !self.reserve(most) {
+        if self.body.is_some() || !named {
             self.whole = false;
+            return;
+        }
+        let fits = self.octets.len() + most <= MAX_HEADER.min(self.limit);
+        if !fits || !self.reserve(most) {
+            (self.whole, self.gaps) = (false, true);
             return;
         }
         self.octets.extend_from_slice(name);
@@ -137,6 +148,8 @@ impl Collector {
         let head = chunk.get(..room).unwrap_or(chunk);
         if self.reserve(head.len()) {
             self.octets.extend_from_slice(head);
+        } else {
+            self.gaps = true;
         }
     }
 
@@ -146,7 +159,7 @@ impl Collector {
         if !self.whole {
             self.cut(body);
         }
-        Raw { octets: self.octets, body, whole: self.whole, _share: self.share }
+        Raw { octets: self.octets, body, whole: self.whole, gaps: self.gaps, _share: self.share }
     }
 
     /// Ends the header, unless that has been done, and tells where the body begins.

@@ -34,7 +34,10 @@ pub(super) async fn look<D: Dns>(
 ) -> Seen {
     let sender = facts.envelope.sender.as_ref().and_then(Sender::domain);
     let recipients = facts.envelope.accepted_recipients.unwrap_or(0);
-    facts.findings.content = traits(raw, Addressed { sender, recipients });
+    // A field that there was no room for is not one that the sender has left out.
+    if !raw.has_gaps() {
+        facts.findings.content = traits(raw, Addressed { sender, recipients });
+    }
     if facts.message.verified.iter().any(|verified| verified.by == VerifiedBy::Dkim) {
         return Seen::Upstream;
     }

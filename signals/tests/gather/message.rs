@@ -5,6 +5,7 @@ use crate::support_message::{PLAIN, sealed, signed};
 use crate::world::*;
 use policy_core::facts::{Facts, VerifiedBy, VerifiedDomain};
 use policy_core::findings::{Content, Dkim, Dmarc, FromFit, Spf};
+use policy_core::message::{Budget, Collector, MAX_MESSAGE};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -98,6 +99,22 @@ async fn of_a_message_that_is_not_whole_no_signature_is_known() {
     assert_eq!(verified(&facts), [("src.example", VerifiedBy::Spf)]);
     assert_eq!(said(&facts, "dkim"), ["unknown: the message is too large to be kept"]);
     assert_ne!(facts.findings.content, Content::default());
+}
+
+#[tokio::test]
+async fn of_a_message_that_there_was_no_room_for_nothing_is_held_to_be_missing() {
+    let server = TestServer::start(world).await;
+    let signals = start(server.options(), patient()).await;
+    let mut facts = end(good(1), &signed("src.example", PLAIN));
+    facts.message.raw = Some(Arc::new(Collector::new(&Budget::new(0), MAX_MESSAGE).finish()));
+    let mut collector = Collector::new(&Budget::new(0), MAX_MESSAGE);
+    collector.header(b"Subject", b" hello", true);
+    let mut unkept = facts.clone();
+    unkept.message.raw = Some(Arc::new(collector.finish()));
+    for (facts, known) in [(&mut facts, true), (&mut unkept, false)] {
+        signals.gather(facts).await;
+        assert_eq!(facts.findings.content != Content::default(), known);
+    }
 }
 
 /// A question that hangs costs neither the signature that another has verified, nor more than the deadline.

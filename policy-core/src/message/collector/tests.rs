@@ -52,6 +52,7 @@ fn a_message_beyond_its_limit_leaves_header_and_beginning() {
     let body = vec![b'x'; 200 << 10];
     let raw = collect(&budget, 128 << 10, &[("From", " a")], &body, 1 << 16);
     assert_eq!((raw.whole(), raw.body().len(), raw.header()), (false, HEAD, &b"From: a\r\n\r\n"[..]));
+    assert!(!raw.has_gaps());
     assert!(Budget::DEFAULT - budget.left() < HEAD + 1024, "the rest has been given back");
     let whole = collect(&budget, 256 << 10, &[("From", " a")], &body, 1 << 16);
     assert!(whole.whole() && whole.body() == body);
@@ -63,6 +64,7 @@ fn a_huge_header_is_cut() {
     let fields = vec![("X", value.as_str()); 1000];
     let raw = collect(&Budget::default(), MAX_MESSAGE, &fields, b"body", 9);
     assert!(!raw.whole() && raw.header().len() <= MAX_HEADER + 2 && raw.body() == b"body");
+    assert!(raw.has_gaps());
 }
 
 #[test]
@@ -73,11 +75,12 @@ fn an_exhausted_budget_costs_the_message_and_not_the_connection() {
     assert!(first.whole());
     let second = collect(&budget, MAX_MESSAGE, &[("From", " b")], &body, 1 << 16);
     assert!(!second.whole() && second.header() == b"From: b\r\n\r\n");
+    assert!(!first.has_gaps() && second.has_gaps(), "its body has not begun");
     drop((first, second));
     assert_eq!(budget.left(), 100 << 10);
     let none = Budget::new(0);
     let third = collect(&none, MAX_MESSAGE, &[("From", " a")], &body, 7);
-    assert!(!third.whole() && third.octets().is_empty());
+    assert!(!third.whole() && third.octets().is_empty() && third.has_gaps());
 }
 
 proptest! {
