@@ -10,7 +10,7 @@
 mod upkeep;
 
 use crate::address::Address;
-use crate::admin::{Admin, Desk, FOLLOWERS};
+use crate::admin::{Admin, Desk, Followers};
 use crate::clock::Clock;
 use crate::config;
 use crate::config::Config;
@@ -269,7 +269,7 @@ impl Daemon {
             policy_connections: self.started.policy_service.limits.connections,
             milter_options: self.milter_options.subscribe(),
             stop: self.stop.subscribe(),
-            followers: Arc::new(Semaphore::new(FOLLOWERS)),
+            followers: Followers::default(),
             visitors: Arc::new(Semaphore::new(1)),
             explainers: Arc::new(Semaphore::new(EXPLAINERS)),
         };

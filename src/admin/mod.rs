@@ -37,14 +37,40 @@ use crate::store::Store;
 use axum::Router;
 use gate::Guard;
 use policy_core::time::Timestamp;
+use server::Peer;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use token::Token;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tracing::{error, info};
 
-/// Who may follow the log at a time.
-pub(crate) const FOLLOWERS: usize = 16;
+/// Who may follow the log at a time, of either kind.
+const FOLLOWERS: usize = 16;
+
+/// Room for who follows the log. Any user of this host may over TCP, so the operator's unix socket has places of its own.
+#[derive(Debug)]
+pub(crate) struct Followers {
+    tcp: Arc<Semaphore>,
+    unix: Arc<Semaphore>,
+}
+
+impl Default for Followers {
+    fn default() -> Self {
+        let places = || Arc::new(Semaphore::new(FOLLOWERS));
+        Self { tcp: places(), unix: places() }
+    }
+}
+
+impl Followers {
+    /// A place, if there is one.
+    fn place(&self, peer: &Peer) -> Option<OwnedSemaphorePermit> {
+        let places = match peer {
+            Peer::Tcp(_) => &self.tcp,
+            Peer::Unix { .. } => &self.unix,
+        };
+        Arc::clone(places).try_acquire_owned().ok()
+    }
+}
 
 /// What routes work with.
 #[derive(Debug)]
@@ -66,8 +92,7 @@ pub(crate) struct Desk {
     pub(crate) milter_options: watch::Receiver<Arc<milter::Options>>,
     /// Says when the daemon is told to stop.
     pub(crate) stop: watch::Receiver<bool>,
-    /// Room for who follows the log.
-    pub(crate) followers: Arc<Semaphore>,
+    pub(crate) followers: Followers,
     /// Room for one who visits a whole table.
     pub(crate) visitors: Arc<Semaphore>,
     /// Room for those who look through the deferral book and the latest decisions.

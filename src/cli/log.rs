@@ -60,12 +60,12 @@ pub(super) fn run(args: &Args) -> ExitCode {
     })
 }
 
-/// Copies to standard output what comes, as it comes; how many octets.
+/// Copies to standard output what comes, as it comes, but for empty lines; how many octets.
 async fn show(mut body: Incoming) -> Result<usize, ClientError> {
-    let mut shown = 0;
+    let (mut shown, mut last) = (0, b'\n');
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| ClientError::Broken(error.to_string()))?;
-        let octets = frame.into_data().unwrap_or_default();
+        let octets = without_empty_lines(&frame.into_data().unwrap_or_default(), &mut last);
         let mut out = std::io::stdout().lock();
         if out.write_all(&octets).and_then(|()| out.flush()).is_err() {
             // Nobody reads any more.
@@ -74,4 +74,26 @@ async fn show(mut body: Incoming) -> Result<usize, ClientError> {
         shown += octets.len();
     }
     Ok(shown)
+}
+
+/// With these the daemon finds out who still reads. `last` is the octet before.
+fn without_empty_lines(octets: &[u8], last: &mut u8) -> Vec<u8> {
+    let is_kept = |octet: &u8| (*octet, std::mem::replace(last, *octet)) != (b'\n', b'\n');
+    octets.iter().copied().filter(is_kept).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn empty_lines_are_left_out_however_the_text_is_cut() {
+        let text = b"\n\none\n\ntwo\nthree\n\n\n";
+        for size in 1..=text.len() {
+            let mut last = b'\n';
+            let shown: Vec<u8> =
+                text.chunks(size).flat_map(|piece| without_empty_lines(piece, &mut last)).collect();
+            assert_eq!(shown, b"one\ntwo\nthree\n", "{size}");
+        }
+    }
 }

@@ -1,15 +1,17 @@
 //! `GET /v1/log`: the latest decisions, and those that are made from now on, one a line.
 //!
 //! A reader that is too slow loses lines and is told how many; nobody waits for it. What it does not take waits in a
-//! bounded queue here and in the socket's buffer.
+//! bounded queue here and in the socket's buffer. Who follows is written an empty line now and then: a host that is gone is
+//! noticed only by what it does not take, and would keep its place.
 
 use super::super::Desk;
 use super::super::reply::Failure;
+use super::super::server::Peer;
 use crate::log::{self, Format, Stamp};
 use crate::recent::{Numbered, Recent, Record};
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::{Extension, Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use hyper::body::{Bytes, Frame};
@@ -23,12 +25,16 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc};
+use tokio::time::interval;
 use tracing::Level;
 
 /// Lines of the past, unless asked for otherwise: without following, and before it.
 const PAST: (usize, usize) = (100, 10);
+/// Time between two empty lines.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(60);
 /// Lines that wait for a reader.
 const QUEUE: usize = 64;
 
@@ -55,13 +61,14 @@ pub(crate) struct Wanted {
 /// Answers.
 pub(super) async fn log(
     State(desk): State<Arc<Desk>>,
+    Extension(peer): Extension<Peer>,
     wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Result<Response, Failure> {
     let Query(wanted) = wanted?;
     let filter = Filter::of(&wanted, &desk)?;
     let format = if wanted.text { Format::Text } else { Format::Json };
-    let full = |_| Failure::unavailable("as many follow the log as may");
-    let place = Arc::clone(&desk.followers).try_acquire_owned().map_err(full)?;
+    let full = || Failure::unavailable("as many follow the log as may");
+    let place = wanted.follow.then(|| desk.followers.place(&peer).ok_or_else(full)).transpose()?;
     let most = wanted.n.unwrap_or(if wanted.follow { PAST.1 } else { PAST.0 });
     let (lines, body) = mpsc::channel(QUEUE);
     let teller = Teller { filter, format, lines };
@@ -82,7 +89,7 @@ struct Gone;
 
 impl Teller {
     /// Until there is no more, or nobody reads.
-    async fn tell(self, desk: Arc<Desk>, most: usize, follow: bool, place: OwnedSemaphorePermit) {
+    async fn tell(self, desk: Arc<Desk>, most: usize, follow: bool, place: Option<OwnedSemaphorePermit>) {
         let (recent, live) = desk.engine.decisions();
         let (lines, mut stop) = (self.lines.clone(), desk.stop.clone());
         // The queue may be full for long, or nothing pass the filter: who leaves is noticed all the same.
@@ -106,8 +113,17 @@ impl Teller {
         if !follow {
             return Ok(());
         }
+        let mut sign_of_life = interval(SIGN_OF_LIFE);
+        sign_of_life.reset();
         loop {
-            match live.recv().await {
+            let heard = tokio::select! {
+                heard = live.recv() => heard,
+                _ = sign_of_life.tick() => {
+                    self.line(String::new()).await?;
+                    continue;
+                }
+            };
+            match heard {
                 Ok((number, record)) if Some(number) > last => self.decision(&record).await?,
                 Ok(_) => {}
                 Err(RecvError::Lagged(lost)) => {
@@ -245,6 +261,27 @@ impl ClientFilter {
                 let mut names = [&client.name, &client.reverse_name].into_iter().flatten();
                 names.any(|of| of.and_parents().any(|of| of == *name))
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_follows_is_written_to_though_there_is_nothing_to_tell() {
+        let recent = Recent::default();
+        let (lines, mut written) = mpsc::channel(QUEUE);
+        let teller = Teller { filter: Filter::default(), format: Format::Json, lines };
+        let told = async {
+            for _ in 0..3 {
+                assert_eq!(written.recv().await.as_deref(), Some(&b"\n"[..]));
+            }
+        };
+        tokio::select! {
+            _ = teller.all(&recent, recent.follow(), 0, true) => panic!("it ended"),
+            () = told => {}
         }
     }
 }
