@@ -21,6 +21,7 @@ use crate::sockets::{self, BindError, Bound, Listener, SocketFile};
 use crate::store::{self, Store, StoreError};
 use policy_core::State;
 use policy_core::time::Timestamp;
+use signals::resolver::system_servers;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -187,6 +188,10 @@ impl Daemon {
         let most = self.started.answer_within.saturating_sub(config::FOR_THE_REST);
         let config = config.map(|mut config| {
             config.gather.within = config.gather.within.min(most);
+            // Those of the system may have changed. If they cannot be read, the start of lookups says so.
+            if config.resolver.servers.is_empty() {
+                config.resolver.servers = system_servers().unwrap_or_default();
+            }
             config
         });
         if config.as_ref() == now.as_deref().map(Lookups::config) {

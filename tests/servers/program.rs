@@ -38,16 +38,31 @@ impl Program {
         milter: SocketAddr,
         toml: &str,
     ) -> Result<Self, Failure> {
+        let command = Command::new(env!("CARGO_BIN_EXE_tempfail"));
+        Self::listening(tempfile::tempdir()?, command, &text(policy, milter, toml)).await
+    }
+
+    /// Starts it in a mount namespace of its own, where `/etc/resolv.conf` is the file of this name beside its
+    /// configuration.
+    pub(crate) async fn start_with_resolv_conf(resolv_conf: &str, toml: &str) -> Result<Self, Failure> {
         let directory = tempfile::tempdir()?;
-        let mut program = Self::spawn(directory, &text(policy, milter, toml))?;
+        let file = directory.path().join("resolv.conf");
+        std::fs::write(&file, resolv_conf)?;
+        let mut command = Command::new("unshare");
+        let script = "mount --bind \"$0\" /etc/resolv.conf && exec \"$@\"";
+        command.args(["--mount", "sh", "-c", script]).arg(file).arg(env!("CARGO_BIN_EXE_tempfail"));
+        Self::listening(directory, command, &text(ANYWHERE, ANYWHERE, toml)).await
+    }
+
+    async fn listening(directory: TempDir, command: Command, configuration: &str) -> Result<Self, Failure> {
+        let mut program = Self::spawn(directory, command, configuration)?;
         program.policy = program.address("policy").await?;
         program.milter = program.address("milter").await?;
         Ok(program)
     }
 
-    fn spawn(directory: TempDir, configuration: &str) -> Result<Self, Failure> {
+    fn spawn(directory: TempDir, mut command: Command, configuration: &str) -> Result<Self, Failure> {
         std::fs::write(file(&directory), configuration)?;
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tempfail"));
         command.arg("serve").arg("--config").arg(file(&directory));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut process = command.spawn()?;

@@ -8,21 +8,45 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use test_support::smtp::{Mail, SmtpClient, Xclient};
 use test_support::{Need, Postfix, Sendmail, Suite, TestResult, server_tests};
+use tokio::net::UdpSocket;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 const TWO_DOMAINS: &str = "
 virtual_mailbox_domains = dest.example, bank.example
 virtual_mailbox_maps = inline:{ good@dest.example=x good2@dest.example=x teller@bank.example=x }
 ";
 const GATEWAY: &str = "mode = \"enforce\"\n[[gateway]]\ndomain = \"bank.example\"\nnetworks = []";
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Clients that send at the same time as the program is told to reload.
 const SENDERS: u8 = 4;
 const RELOADS: usize = 12;
 
 pub(crate) fn tests(suite: Suite) -> Suite {
     let suite = each_set_up!(suite, sighup_under_load_drops_nothing, sigterm_lets_sessions_end);
-    server_tests!(suite, [Need::Sendmail], sigterm_lets_sessions_of_sendmail_end)
+    let suite = server_tests!(suite, [Need::Sendmail], sigterm_lets_sessions_of_sendmail_end);
+    server_tests!(suite, [Need::Mounting], after_sighup_the_systems_name_servers_of_now_are_asked)
+}
+
+async fn after_sighup_the_systems_name_servers_of_now_are_asked() -> TestResult {
+    let (before, now) = (UdpSocket::bind("127.0.0.201:53").await?, UdpSocket::bind("127.0.0.202:53").await?);
+    let toml = "[signals]\nenabled = true\n";
+    let program = Program::start_with_resolv_conf("nameserver 127.0.0.201\n", toml).await?;
+    // Nobody answers, which is held against nobody.
+    assert_eq!(program.ask("203.0.112.1", 1)?, "action=DUNNO");
+    is_asked(&before).await?;
+    std::fs::write(program.file().with_file_name("resolv.conf"), "nameserver 127.0.0.202\n")?;
+    let told = program.logged();
+    program.signal("HUP").await?;
+    program.wait_for(told, "configuration reloaded").await?;
+    assert_eq!(program.ask("203.0.112.2", 2)?, "action=DUNNO");
+    is_asked(&now).await
+}
+
+async fn is_asked(server: &UdpSocket) -> TestResult {
+    timeout(PATIENCE, server.recv_from(&mut [0; 512])).await.map_err(|_| "nothing was asked")??;
+    Ok(())
 }
 
 async fn postfix(set_up: SetUp, program: &Program) -> Result<Postfix, Failure> {

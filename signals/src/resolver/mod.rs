@@ -28,6 +28,7 @@ pub use health::Health;
 pub use options::{ResolverError, ResolverOptions};
 pub use special::is_private;
 pub(crate) use special::is_unasked;
+pub use upstream::system_servers;
 
 use crate::breaker::Breaker;
 use crate::dns::{Answer, Client, Dns, Failure, Found, Mx, Name};

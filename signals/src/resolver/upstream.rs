@@ -27,6 +27,9 @@ const MAX_ALIASES: usize = 16;
 /// Records kept of one answer.
 const MAX_RECORDS: usize = 256;
 
+/// `resolv.conf` names no port.
+const DNS_PORT: u16 = 53;
+
 /// The servers asked.
 #[derive(Debug)]
 pub(super) struct Upstream {
@@ -97,13 +100,19 @@ impl Upstream {
     }
 }
 
+/// The servers that the system's `resolv.conf` names now.
+///
+/// # Errors
+///
+/// It cannot be read.
+pub fn system_servers() -> Result<Vec<SocketAddr>, ResolverError> {
+    let (system, _) = read_system_conf().map_err(|error| ResolverError::Configuration(error.to_string()))?;
+    Ok(system.name_servers.iter().map(|server| SocketAddr::new(server.ip, DNS_PORT)).collect())
+}
+
 fn configuration(servers: &[SocketAddr]) -> Result<ResolverConfig, ResolverError> {
-    let servers = if servers.is_empty() {
-        let system = read_system_conf().map_err(|error| ResolverError::Configuration(error.to_string()))?;
-        system.0.name_servers
-    } else {
-        servers.iter().map(|&server| name_server(server)).collect()
-    };
+    let servers = if servers.is_empty() { system_servers()? } else { servers.to_vec() };
+    let servers = servers.into_iter().map(name_server).collect();
     // No domain and no search list: every name is absolute.
     Ok(ResolverConfig::from_parts(None, Vec::new(), servers))
 }
