@@ -15,7 +15,7 @@
 //! ```text
 //! field    = authserv-id ";" result *(";" result)
 //! result   = method "=" keyword [reason="text"] *property      with blanks and comments between these, not within
-//! property = ("smtp" / "header" / "body" / "policy") "." keyword "=" value
+//! property = ("smtp" / "header" / "body" / "policy") "." keyword "=" (value / DQUOTE value DQUOTE)
 //! ```
 //!
 //! A field of a trusted id that is written in any other way is no proof of anything, which costs no more than to verify
@@ -155,9 +155,14 @@ impl<'a> Cursor<'a> {
         self.up_to(|c| !(c.is_ascii_alphanumeric() || c == '-' || c == '_'))
     }
 
-    /// Words with a full stop or an equals sign between two of them.
+    /// Words with a full stop or an equals sign between two of them, or one quoted word: OpenDKIM quotes what it tells of
+    /// a signature where that is no word by itself.
     fn value(&mut self) -> Option<&'a str> {
-        let value = self.up_to(|c| c.is_ascii_whitespace() || ";()\"\\".contains(c))?;
+        let is_end = |c: char| c.is_ascii_whitespace() || ";()\"\\".contains(c);
+        if self.eat('"') {
+            return self.up_to(is_end).filter(|_| self.eat('"'));
+        }
+        let value = self.up_to(is_end)?;
         value.split(['.', '=']).all(|word| !word.is_empty()).then_some(value)
     }
 
@@ -236,6 +241,8 @@ mod tests {
         let opendkim = " mx.dest.example;\n\tdkim=pass (2048-bit key; unprotected) header.d=Src.Example \
             header.i=@src.example header.a=rsa-sha256 header.s=s1 header.b=AbC/d+1e;\n\tdkim-atps=neutral";
         assert_eq!(verified(opendkim), ["Dkim src.example"]);
+        let quoted = opendkim.replace("header.b=AbC/d+1e", "header.b=\"AbC/d+1=\"");
+        assert_eq!(verified(&quoted), ["Dkim src.example"]);
         let failed = "mx.dest.example;\n\tdkim=fail reason=\"signature verification failed\" (1024-bit key) \
             header.d=src.example header.i=@src.example";
         assert_eq!(verified(failed), Vec::<String>::new());
@@ -306,6 +313,9 @@ mod tests {
             "dkim=pass header.b==ab",
             "dkim=pass header.b=a..b",
             "dkim=pass header.b=\"a b\"",
+            "dkim=pass header.b=\"a\"b",
+            "dkim=pass header.b=\"\"",
+            "dkim=pass header.b=\"a",
             "dkim=pass reason=\"(x\" header.x=y",
             "dkim=pass reason=\"x\" reason=\"x\"",
             "dkim=pass header.x=y reason=\"x\"",
