@@ -10,7 +10,9 @@ use hyper::body::{Body as HttpBody, Bytes, Frame};
 use std::io::{self, ErrorKind, Read, Write};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::time::timeout;
 
 const PART: usize = 64 << 10;
 const ON_THE_WAY: usize = 4;
@@ -101,10 +103,11 @@ pub(crate) struct Arriving {
     ended: bool,
 }
 
-/// A reader of a body, which is taken to its end even if nobody reads any more: who sends hears what was wrong.
-pub(crate) fn arriving(body: Body) -> Arriving {
+/// A reader of a body, which is taken to its end even if nobody reads any more: who sends hears what was wrong. What has
+/// not come within this time is cut off, so that nobody waits for a sender that hangs.
+pub(crate) fn arriving(body: Body, within: Duration) -> Arriving {
     let (sender, parts) = channel(ON_THE_WAY);
-    tokio::spawn(forward(body, sender));
+    tokio::spawn(timeout(within, forward(body, sender)));
     Arriving { parts, octets: Bytes::new(), ended: false }
 }
 
@@ -138,6 +141,8 @@ impl Read for Arriving {
 mod tests {
     use super::*;
 
+    const LONG: Duration = Duration::from_secs(60);
+
     #[tokio::test(flavor = "multi_thread")]
     async fn what_is_written_is_read_whole_and_what_is_cut_off_is_an_error() {
         for whole in [true, false] {
@@ -147,7 +152,7 @@ mod tests {
                 inlet.flush().unwrap();
                 if whole { inlet.end() } else { Ok(()) }
             });
-            let mut reader = arriving(Body::new(outlet));
+            let mut reader = arriving(Body::new(outlet), LONG);
             let read = tokio::task::spawn_blocking(move || {
                 let mut text = String::new();
                 reader.read_to_string(&mut text).map(|_| text)
@@ -169,5 +174,23 @@ mod tests {
         drop(outlet);
         inlet.write_all(b"x").unwrap();
         assert_eq!(inlet.end().unwrap_err().kind(), ErrorKind::BrokenPipe);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn nobody_waits_for_a_sender_that_hangs() {
+        let (mut inlet, outlet) = outgoing();
+        // Kept open: its end is never told.
+        let writer = std::thread::spawn(move || {
+            writeln!(inlet, "a line").unwrap();
+            inlet.flush().unwrap();
+            inlet
+        });
+        let mut reader = arriving(Body::new(outlet), Duration::from_millis(500));
+        let read = tokio::task::spawn_blocking(move || {
+            let mut text = String::new();
+            (reader.read_to_string(&mut text).unwrap_err().kind(), text)
+        });
+        assert_eq!(read.await.unwrap(), (ErrorKind::UnexpectedEof, "a line\n".to_owned()));
+        drop(writer.join().unwrap());
     }
 }

@@ -51,7 +51,7 @@ pub(super) async fn import(
     body: Body,
 ) -> Result<Json<Imported>, Failure> {
     let (store, permit) = begin(&desk)?;
-    let mut lines = BufReader::new(pipe::arriving(body));
+    let mut lines = BufReader::new(pipe::arriving(body, IMPORT_WITHIN));
     let (taker, now, most) = (store.clone(), desk.engine.clock().now(), desk.memory / LINE);
     let taking = tokio::task::spawn_blocking(move || {
         let _permit = permit;
